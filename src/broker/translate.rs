@@ -1,0 +1,152 @@
+//! Between the session machine's words and the store's: neither knows the other.
+
+use std::collections::BTreeSet;
+
+use barnacle_storage as storage;
+use bytes::BytesMut;
+use bytestring::ByteString;
+
+use crate::session::{
+    Delivery, Exchange, Incoming, Now, OutboundRecord, Place, Restored, Scan, Subscription,
+    SubscriptionOptions, Will,
+};
+
+/// A published message as the store has it.
+pub(crate) fn message(incoming: &Incoming, publisher: &ByteString, now: Now) -> storage::Message {
+    let lifetime = incoming.message_expiry_interval.map(|seconds| u64::from(seconds) * 1000);
+    storage::Message {
+        qos: incoming.qos,
+        retain: incoming.retain,
+        published_at_millis: now.unix_millis,
+        expires_at_millis: lifetime.map(|millis| now.unix_millis.saturating_add(millis)),
+        publisher: publisher.clone(),
+        topic: incoming.topic.as_byte_string().clone(),
+        properties: incoming.forwarded.clone(),
+        payload: incoming.payload.clone(),
+    }
+}
+
+/// The store's operation for a published message.
+pub(crate) fn publish(
+    message: &storage::Message,
+    targets: storage::Targets,
+    scratch: &mut BytesMut,
+) -> storage::Publish {
+    let retained = match (message.retain, message.payload.is_empty()) {
+        (false, _) => storage::RetainedChange::Leave,
+        (true, false) => storage::RetainedChange::Set,
+        (true, true) => storage::RetainedChange::Clear, // [MQTT-3.3.1-6]
+    };
+    storage::Publish {
+        topic: message.topic.clone(),
+        body: storage::encode_message(message, scratch),
+        expires_at_millis: message.expires_at_millis,
+        qos: message.qos,
+        targets,
+        retained,
+    }
+}
+
+/// A stored message, as the session takes it.
+pub(crate) fn delivery(message: &storage::Message) -> Delivery<'_> {
+    Delivery {
+        qos: message.qos,
+        retain: message.retain,
+        publisher: &message.publisher,
+        topic: &message.topic,
+        forwarded: &message.properties,
+        payload: &message.payload,
+        expires_at_millis: message.expires_at_millis,
+    }
+}
+
+pub(crate) fn place(entry: &storage::Entry) -> Place {
+    Place { lsn: entry.lsn.0, log: entry.log.0 }
+}
+
+pub(crate) fn exchange_to_store(exchange: &Exchange) -> storage::Exchange {
+    storage::Exchange {
+        packet_id: exchange.packet_id,
+        lsn: storage::Lsn(exchange.place.lsn),
+        log: storage::LogId(exchange.place.log),
+        qos: exchange.qos,
+        received: exchange.received,
+        retain: exchange.retain,
+        subscription_identifiers: exchange.identifiers.to_vec(),
+    }
+}
+
+fn exchange_from_store(exchange: storage::Exchange) -> Exchange {
+    Exchange {
+        packet_id: exchange.packet_id,
+        place: Place { lsn: exchange.lsn.0, log: exchange.log.0 },
+        qos: exchange.qos,
+        received: exchange.received,
+        retain: exchange.retain,
+        identifiers: exchange.subscription_identifiers.into(),
+    }
+}
+
+pub(crate) fn outbound_to_store(record: &OutboundRecord) -> storage::Outbound {
+    storage::Outbound {
+        position: storage::Lsn(record.position),
+        last_packet_id: record.last_packet_id,
+        open: record.open.iter().map(exchange_to_store).collect(),
+    }
+}
+
+/// A stored session's state, as the session machine resumes it.
+pub(crate) fn restored(attached: storage::AttachedSession) -> Restored {
+    let mut restored = Restored {
+        outbound: OutboundRecord {
+            position: attached.outbound.position.0,
+            last_packet_id: attached.outbound.last_packet_id,
+            open: attached.outbound.open.into_iter().map(exchange_from_store).collect(),
+        },
+        sent_unsaved_through: attached.sent_unsaved_through.map(|lsn| lsn.0),
+        inbound: attached.inbound.iter().collect::<BTreeSet<u16>>(),
+        ..Restored::default()
+    };
+    for held in attached.subscriptions {
+        if let Some(scan) = held.retained_scan {
+            restored.scans.push(Scan {
+                filter: held.filter.clone(),
+                through: scan.through.0,
+                after_topic: scan.after_topic.into(),
+            });
+        }
+        restored.subscriptions.push(Subscription {
+            filter: held.filter,
+            options: options_from_store(held.options),
+            start: held.start.0,
+        });
+    }
+    restored
+}
+
+fn options_from_store(options: storage::SubscriptionOptions) -> SubscriptionOptions {
+    SubscriptionOptions {
+        qos: options.qos,
+        no_local: options.no_local,
+        retain_as_published: options.retain_as_published,
+        identifier: options.identifier,
+    }
+}
+
+pub(crate) fn will_to_store(will: &Will, publisher: &ByteString, now: Now) -> storage::Will {
+    storage::Will {
+        message: storage::Message { expires_at_millis: None, ..message(&will.message, publisher, now) },
+        delay_interval: will.delay_interval,
+        message_expiry_interval: will.message.message_expiry_interval,
+    }
+}
+
+/// A stored will, as the message that is published now.
+pub(crate) fn will_message(will: storage::Will, now: Now) -> storage::Message {
+    let lifetime = will.message_expiry_interval.map(|seconds| u64::from(seconds) * 1000);
+    storage::Message {
+        published_at_millis: now.unix_millis,
+        expires_at_millis: lifetime.map(|millis| now.unix_millis.saturating_add(millis)),
+        ..will.message
+    }
+}

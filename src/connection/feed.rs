@@ -1,0 +1,234 @@
+//! From the store and the mailbox into the session's window, as far as there is room.
+
+use std::sync::atomic::Ordering;
+
+use barnacle_storage as storage;
+
+use super::running::{LogFeed, Running};
+use crate::broker;
+use crate::session::{Exchange, Request, Scan, Taken, Want};
+
+/// Bytes that may wait for the socket before nothing more is taken.
+const UNSENT_BYTES: usize = 256 << 10;
+
+/// So many reads, and the client is heard again: what is read may be nothing that it wants.
+const ROUNDS: usize = 32;
+
+/// What one read of the logs brings at most.
+const READ_AHEAD: storage::Budget = storage::Budget { messages: 1024, bytes: 256 << 10 };
+
+/// Retained messages of one page at most, in bytes.
+const RETAINED_PAGE_BYTES: usize = 64 << 10;
+
+/// Letters taken from the mailbox at once.
+const LETTERS: usize = 256;
+
+impl Running {
+    /// Fills the window.
+    pub(super) async fn feed(&mut self) {
+        for _ in 0..ROUNDS {
+            if self.session.unsent_bytes() >= UNSENT_BYTES {
+                return;
+            }
+            let progress = match self.session.want() {
+                Want::Nothing => false,
+                Want::Resend(exchanges) => self.resend(exchanges).await,
+                Want::Retained { scan, room } => self.send_retained(scan, room).await,
+                Want::New { after, room } => {
+                    let letters = self.send_letters();
+                    let entries = room > 0 && self.send_entries(after).await;
+                    letters || entries
+                }
+            };
+            if !progress {
+                return;
+            }
+        }
+        // There is more, and meanwhile the client may have said something.
+        self.signal.notify_one();
+    }
+
+    /// Takes back what may have been sent before the broker died, before the client says a word.
+    pub(super) async fn take_back(&mut self) {
+        let Some(log) = &self.log else { return };
+        let reader = log.reader.clone();
+        'all: while let Some((after, through)) = self.session.to_take_back() {
+            let (store, reader) = (self.broker.store.clone(), reader.clone());
+            let read = blocking(move || store.read(&reader, storage::Lsn(after), READ_AHEAD));
+            let pass = match read.await {
+                Ok(pass) => pass,
+                Err(error) => {
+                    tracing::error!(
+                        client_id = &*self.owner.client_id,
+                        "the session's logs cannot be read: {error}"
+                    );
+                    break;
+                }
+            };
+            let now = self.broker.clock.now();
+            for entry in &pass.entries {
+                let delivery = broker::delivery(&entry.message);
+                let behind = entry.lsn.0 > through;
+                if behind || !self.session.take_back(broker::place(entry), &delivery, now) {
+                    break 'all;
+                }
+            }
+            if !pass.more {
+                break;
+            }
+        }
+        self.session.taken_back();
+    }
+
+    async fn resend(&mut self, exchanges: Vec<Exchange>) -> bool {
+        let Some((session, _)) = self.owner.stored else {
+            unreachable!("only a stored session has exchanges from before");
+        };
+        let store = self.broker.store.clone();
+        let read = blocking(move || {
+            // As much as a read of the logs: a window of large messages is not in memory all at once.
+            let (mut messages, mut bytes) = (Vec::new(), 0);
+            for exchange in &exchanges {
+                let message = store.read_exchange(session, &broker::exchange_to_store(exchange));
+                bytes +=
+                    message.as_ref().ok().and_then(Option::as_ref).map_or(0, |found| found.payload.len());
+                messages.push(message);
+                if bytes >= READ_AHEAD.bytes {
+                    break;
+                }
+            }
+            messages
+        });
+        for message in read.await {
+            let message = message.unwrap_or_else(|error| {
+                tracing::error!(
+                    client_id = &*self.owner.client_id,
+                    "an open exchange cannot be sent again: {error}"
+                );
+                None
+            });
+            let now = self.broker.clock.now();
+            self.session.resend(message.as_ref().map(broker::delivery).as_ref(), now);
+        }
+        true
+    }
+
+    async fn send_retained(&mut self, scan: Scan, room: usize) -> bool {
+        let store = self.broker.store.clone();
+        let after = storage::RetainedScan {
+            through: storage::Lsn(scan.through),
+            after_topic: scan.after_topic.to_string(),
+        };
+        let budget = storage::Budget { messages: room, bytes: RETAINED_PAGE_BYTES };
+        let filter = scan.filter.clone();
+        let page = match blocking(move || store.read_retained(&filter, &after, budget)).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(
+                    client_id = &*self.owner.client_id,
+                    "retained messages cannot be read: {error}"
+                );
+                self.session.retained_taken(None);
+                return true;
+            }
+        };
+        let now = self.broker.clock.now();
+        let mut taken_through = None;
+        for (lsn, message) in &page.messages {
+            match self.session.take_retained(lsn.0, &broker::delivery(message), now) {
+                Taken::Full => {
+                    let any = taken_through.is_some();
+                    if any {
+                        self.session.retained_taken(taken_through);
+                    }
+                    return any;
+                }
+                Taken::Begun(packet_id) if self.owner.stored.is_some() => {
+                    let body = storage::encode_message(message, &mut bytes::BytesMut::new());
+                    self.session.request(Request::Hold { packet_id, lsn: lsn.0, body });
+                }
+                _ => {}
+            }
+            taken_through = Some(message.topic.clone());
+        }
+        self.session.retained_taken((!page.done).then(|| page.after_topic.into()));
+        true
+    }
+
+    fn send_letters(&mut self) -> bool {
+        if self.mailbox.is_empty() {
+            return false;
+        }
+        let now = self.broker.clock.now();
+        let mut letters = self.mailbox.take(LETTERS);
+        let any = !letters.is_empty();
+        while let Some(letter) = letters.front() {
+            if self.session.unsent_bytes() >= UNSENT_BYTES
+                || self.session.take_from_mailbox(letter.lsn, &letter.message.as_delivery(), now)
+                    == Taken::Full
+            {
+                break;
+            }
+            letters.pop_front();
+        }
+        let all = letters.is_empty();
+        self.mailbox.put_back(letters);
+        any && all
+    }
+
+    async fn send_entries(&mut self, after: u64) -> bool {
+        let Some(log) = &mut self.log else { return false };
+        if log.ahead.is_empty() && !log.read(&self.broker.store, after, &self.owner.client_id).await {
+            return false;
+        }
+        let now = self.broker.clock.now();
+        while let Some(entry) = log.ahead.front() {
+            let delivery = broker::delivery(&entry.message);
+            if self.session.take_from_log(broker::place(entry), &delivery, now) == Taken::Full {
+                return false;
+            }
+            log.ahead.pop_front();
+        }
+        self.session.logs_taken_through(log.through, now);
+        true
+    }
+}
+
+impl LogFeed {
+    /// Reads the next entries; `false` when there are none. From the tail cache when it has them, else from the disk.
+    async fn read(&mut self, store: &storage::Store, after: u64, client_id: &str) -> bool {
+        if !self.grown.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let position = storage::Lsn(after);
+        let pass = match store.read_tail(&self.reader, position, READ_AHEAD) {
+            Some(pass) => Ok(pass),
+            None => {
+                let (store, reader) = (store.clone(), self.reader.clone());
+                blocking(move || store.read(&reader, position, READ_AHEAD)).await
+            }
+        };
+        match pass {
+            Ok(pass) => {
+                if pass.more {
+                    self.grown.store(true, Ordering::Release);
+                }
+                self.through = pass.through.0;
+                self.ahead.extend(pass.entries);
+                true
+            }
+            Err(error) => {
+                tracing::error!(client_id, "the session's logs cannot be read: {error}");
+                false
+            }
+        }
+    }
+}
+
+/// Runs what may wait for the disk where it holds nobody up.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

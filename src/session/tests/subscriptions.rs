@@ -1,0 +1,146 @@
+//! SUBSCRIBE, UNSUBSCRIBE, retained messages.
+
+use super::*;
+use crate::protocol::{RetainHandling, Subscribe, SubscribeFilter, TopicFilter, Unsubscribe};
+
+fn subscribe(filter: &str, qos: QoS) -> Packet {
+    Packet::Subscribe(Subscribe {
+        packet_id: id(1),
+        subscription_identifier: None,
+        user_properties: Default::default(),
+        filters: vec![SubscribeFilter {
+            filter: TopicFilter::try_from(filter).expect("a valid filter"),
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+        }],
+    })
+}
+
+fn unsubscribe(filter: &str) -> Packet {
+    Packet::Unsubscribe(Unsubscribe {
+        packet_id: id(2),
+        user_properties: Default::default(),
+        filters: vec![TopicFilter::try_from(filter).expect("a valid filter")],
+    })
+}
+
+#[test]
+fn nothing_is_taken_while_a_subscription_changes() {
+    let mut client = Client::stored(OutboundRecord::default());
+    client.receive(subscribe("a", QoS::AtLeastOnce));
+    assert_eq!(client.take(1, 1), Taken::Full);
+    assert_eq!(client.session.want(), Want::Nothing);
+    let batch = client.batch().expect("a subscription");
+    assert!(matches!(batch[0], Request::SaveOutbound(_)), "the record goes before the change");
+    client.done(batch);
+    assert!(matches!(client.sent().as_slice(), [Packet::SubAck(_)]));
+    assert_eq!(client.take(1, 1), Taken::Begun(1));
+}
+
+#[test]
+fn unsubscribe_ends_no_exchange_that_has_begun() {
+    let mut client = Client::stored(OutboundRecord::default());
+    client.take(1, 2);
+    client.receive(unsubscribe("#"));
+    client.commit();
+    assert_eq!(client.take(2, 2), Taken::Unwanted);
+    client.receive(Packet::PubRec(ack(1)));
+    client.sent();
+    client.commit();
+    assert_eq!(client.sent(), [Packet::PubRel(ack(1))]);
+}
+
+#[test]
+fn shared_subscriptions_are_refused_as_long_as_they_are_not_offered() {
+    let mut client = Client::stored(OutboundRecord::default());
+    client.receive(subscribe("$share/group/a", QoS::AtLeastOnce));
+    client.commit();
+    let sent = client.sent();
+    assert!(
+        matches!(&sent[0], Packet::SubAck(suback) if suback.reasons == [ReasonCode::SharedSubscriptionsNotSupported])
+    );
+}
+
+#[test]
+fn retained_messages_come_first_and_wait_for_their_record() {
+    let scan = Scan { filter: ByteString::from_static("#"), through: 50, after_topic: ByteString::new() };
+    let restored = Restored {
+        subscriptions: vec![subscription("#", 2)],
+        scans: vec![scan.clone()],
+        ..Restored::default()
+    };
+    let mut client = Client::new(&connect(ProtocolVersion::V5), Some(restored));
+    assert_eq!(client.session.want(), Want::Retained { scan, room: 256 });
+    let retained = Delivery { retain: true, ..message(1) };
+    assert_eq!(client.session.take_retained(40, &retained, client.now), Taken::Begun(1));
+    client.session.retained_taken(None);
+    assert!(client.sent().is_empty());
+    let batch = client.batch().expect("a record is due");
+    assert!(batch.iter().any(|request| matches!(request, Request::SaveScan { after_topic: None, .. })));
+    client.done(batch);
+    let sent = client.sent();
+    assert!(
+        matches!(&sent[0], Packet::Publish(publish) if publish.retain && publish.packet_id == Some(id(1)))
+    );
+    assert_eq!(client.session.want(), Want::New { after: 0, room: 255 });
+}
+
+#[test]
+fn an_exchange_of_a_retained_message_is_recorded_with_the_scan_that_went_on() {
+    let scan = Scan { filter: ByteString::from_static("#"), through: 50, after_topic: ByteString::new() };
+    let restored = Restored {
+        subscriptions: vec![subscription("#", 2)],
+        scans: vec![scan],
+        outbound: OutboundRecord {
+            open: vec![Exchange {
+                packet_id: 1,
+                place: Place { lsn: 1, log: 7 },
+                qos: 1,
+                received: false,
+                retain: false,
+                identifiers: Default::default(),
+            }],
+            last_packet_id: 1,
+            position: 1,
+        },
+        ..Restored::default()
+    };
+    let mut client = Client::new(&connect(ProtocolVersion::V5), Some(restored));
+    client.session.resend(Some(&message(1)), client.now);
+    client.receive(Packet::PubAck(ack(1)));
+    client.now.monotonic_millis = client.session.deadline().expect("it is to be recorded");
+    let first = client.batch().expect("a record is due");
+
+    let retained = Delivery { retain: true, ..message(1) };
+    assert_eq!(client.session.take_retained(40, &retained, client.now), Taken::Begun(2));
+    client.session.request(Request::Hold { packet_id: 2, lsn: 40, body: Default::default() });
+    client.session.retained_taken(None);
+    client.session.output().clear();
+    assert!(client.session.unsent_bytes() > 0, "what waits for a record counts as unsent");
+    let second = client.batch().expect("the scan has gone on");
+    assert!(
+        matches!(&second[0], Request::SaveOutbound(record) if record.open.len() == 1),
+        "a crash that finds the scan done must find the exchange"
+    );
+    client.done(first);
+    assert!(client.sent().is_empty());
+    client.done(second);
+    assert_eq!(client.sent_publishes(), [(2, false)]);
+}
+
+#[test]
+fn subscribing_again_without_retained_messages_ends_no_scan_under_way() {
+    let scan =
+        Scan { filter: ByteString::from_static("#"), through: 50, after_topic: ByteString::from_static("k") };
+    let restored = Restored {
+        subscriptions: vec![subscription("#", 2)],
+        scans: vec![scan.clone()],
+        ..Restored::default()
+    };
+    let mut client = Client::new(&connect(ProtocolVersion::V5), Some(restored));
+    client.receive(subscribe("#", QoS::AtLeastOnce));
+    client.commit();
+    assert_eq!(client.session.want(), Want::Retained { scan, room: 256 });
+}

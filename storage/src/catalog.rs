@@ -1,0 +1,289 @@
+//! What the store keeps in memory of sessions, filters and logs. Only the committer changes it.
+//!
+//! An offline session is a few hundred bytes here: what only some sessions have is boxed, and its messages are on the
+//! disk. The filters that durable sessions hold are in [`Routes`], apart and under a lock of their own, so that
+//! connections match publishes while the committer works.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use bytestring::ByteString;
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
+use crate::record::{Membership, SessionRow, SubscriptionRow};
+use crate::topics::TopicTree;
+use crate::{
+    EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
+    Subscription, SubscriptionOptions, Targets, Will,
+};
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// Everything but the routes.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) sessions: Map<SessionId, Box<Session>>,
+    pub(crate) by_client: Map<ByteString, SessionId>,
+    pub(crate) filters: Map<ByteString, Filter>,
+    /// Logs of filters.
+    pub(crate) logs: Map<LogId, SharedLog>,
+    /// Where each log ends, for those that have been asked for.
+    pub(crate) heads: Map<LogId, Head>,
+    /// When detached sessions expire, in milliseconds since the Unix epoch.
+    pub(crate) expiries: BTreeSet<(u64, SessionId)>,
+    pub(crate) subscriptions: usize,
+    pub(crate) connected: usize,
+    /// The last LSN given out.
+    pub(crate) last: Lsn,
+    /// The next session or log.
+    pub(crate) next_id: u64,
+    /// Number of the last batch that was written, or is being put together.
+    pub(crate) commit: u64,
+    /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
+    pub(crate) moved: HashSet<SessionId, RandomState>,
+}
+
+/// A stored session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: ByteString,
+    pub(crate) epoch: Epoch,
+    pub(crate) detached_at_millis: u64,
+    /// Messages at or below may have been sent although the position does not say so.
+    pub(crate) unsaved_through: Lsn,
+    pub(crate) position: Lsn,
+    pub(crate) session_expiry_interval: u32,
+    pub(crate) last_packet_id: u16,
+    pub(crate) protocol_level: u8,
+    pub(crate) connected: bool,
+    /// By filter.
+    pub(crate) subscriptions: Vec<StoredSubscription>,
+    pub(crate) exchanges: Option<Box<Exchanges>>,
+    pub(crate) inbound: Option<Box<PacketIdSet>>,
+    pub(crate) will: Option<Box<Will>>,
+    /// Of the current attachment.
+    pub(crate) reader: Option<Reader>,
+}
+
+/// What a session has under way.
+#[derive(Debug, Default)]
+pub(crate) struct Exchanges {
+    pub(crate) open: Vec<Exchange>,
+    /// Exchanges with a copy of their own: packet identifier and LSN.
+    pub(crate) held: Vec<(u16, Lsn)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct StoredSubscription {
+    pub(crate) filter: ByteString,
+    pub(crate) options: SubscriptionOptions,
+    pub(crate) start: Lsn,
+    pub(crate) retained_scan: Option<Box<RetainedScan>>,
+    pub(crate) membership: Option<Membership>,
+}
+
+/// A filter that durable sessions hold, or have held while its log lives.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    /// Sessions that subscribe to it with QoS 1 or 2.
+    pub(crate) holders: u32,
+    /// While the filter has no log of its own: whose log it writes to.
+    pub(crate) sole: SessionId,
+    pub(crate) log: Option<LogId>,
+}
+
+/// A filter's own log.
+#[derive(Debug)]
+pub(crate) struct SharedLog {
+    pub(crate) filter: ByteString,
+    /// Sessions that read a part of it.
+    pub(crate) members: HashSet<SessionId, RandomState>,
+}
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) last: Lsn,
+    /// How many messages it has had, and their bytes.
+    pub(crate) ordinal: u64,
+    pub(crate) running_bytes: u64,
+}
+
+impl Catalog {
+    /// A number for a session or a log, never given out again.
+    pub(crate) fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// Puts the session into the order of expiries, or takes it out, as `present` says.
+    pub(crate) fn set_expiry(&mut self, id: SessionId, present: bool) {
+        let Some(deadline) = self.sessions.get(&id).and_then(|session| session.expires_at_millis()) else {
+            return;
+        };
+        if present {
+            self.expiries.insert((deadline, id));
+        } else {
+            self.expiries.remove(&(deadline, id));
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(client_id: ByteString, row: SessionRow) -> Session {
+        Session {
+            client_id,
+            epoch: Epoch(row.epoch),
+            detached_at_millis: row.detached_at_millis,
+            unsaved_through: row.unsaved_through,
+            position: Lsn(0),
+            session_expiry_interval: row.session_expiry_interval,
+            last_packet_id: 0,
+            protocol_level: row.protocol_level,
+            connected: row.connected,
+            subscriptions: Vec::new(),
+            exchanges: None,
+            inbound: None,
+            will: row.will.map(Box::new),
+            reader: None,
+        }
+    }
+
+    pub(crate) fn row(&self, id: SessionId) -> SessionRow {
+        SessionRow {
+            id: id.0,
+            epoch: self.epoch.0,
+            protocol_level: self.protocol_level,
+            session_expiry_interval: self.session_expiry_interval,
+            connected: self.connected,
+            detached_at_millis: self.detached_at_millis,
+            unsaved_through: self.unsaved_through,
+            will: self.will.as_deref().cloned(),
+        }
+    }
+
+    /// When it expires, while it is detached and if it ever does.
+    pub(crate) fn expires_at_millis(&self) -> Option<u64> {
+        let expires = !self.connected && self.session_expiry_interval != u32::MAX;
+        expires
+            .then(|| self.detached_at_millis.saturating_add(u64::from(self.session_expiry_interval) * 1000))
+    }
+
+    pub(crate) fn ended(&self) -> EndedSession {
+        EndedSession { client_id: self.client_id.clone(), will: self.will.as_deref().cloned() }
+    }
+
+    pub(crate) fn find(&self, filter: &str) -> Result<usize, usize> {
+        self.subscriptions.binary_search_by(|subscription| (*subscription.filter).cmp(filter))
+    }
+
+    /// The parts of filters' logs that it reads.
+    pub(crate) fn memberships(&self) -> impl Iterator<Item = Membership> {
+        self.subscriptions.iter().filter_map(|subscription| subscription.membership)
+    }
+
+    pub(crate) fn outbound(&self) -> Outbound {
+        let open = self.exchanges.as_ref().map(|exchanges| exchanges.open.clone()).unwrap_or_default();
+        Outbound { position: self.position, last_packet_id: self.last_packet_id, open }
+    }
+
+    /// Takes over a saved outbound state. Packet identifiers whose held messages nobody needs any more come back.
+    pub(crate) fn set_outbound(&mut self, outbound: Outbound) -> Vec<u16> {
+        self.position = self.position.max(outbound.position);
+        self.last_packet_id = outbound.last_packet_id;
+        let Outbound { open, .. } = outbound;
+        let mut held = self.exchanges.take().map(|exchanges| exchanges.held).unwrap_or_default();
+        let mut released = Vec::new();
+        held.retain(|(packet_id, lsn)| {
+            let needed = open.iter().any(|exchange| exchange.packet_id == *packet_id && exchange.lsn == *lsn);
+            if !needed {
+                released.push(*packet_id);
+            }
+            needed
+        });
+        if !(open.is_empty() && held.is_empty()) {
+            self.exchanges = Some(Box::new(Exchanges { open, held }));
+        }
+        released
+    }
+
+    pub(crate) fn set_inbound(&mut self, inbound: PacketIdSet) {
+        self.inbound = (!inbound.is_empty()).then(|| Box::new(inbound));
+    }
+
+    /// Open exchanges whose message has to be read from a log, should the client come back.
+    pub(crate) fn exchanges_in_logs(&self) -> impl Iterator<Item = &Exchange> {
+        self.exchanges.iter().flat_map(|exchanges| {
+            exchanges.open.iter().filter(|exchange| {
+                exchange.log != LogId::RETAINED
+                    && !exchange.received
+                    && !exchanges.held.contains(&(exchange.packet_id, exchange.lsn))
+            })
+        })
+    }
+
+    /// The last LSN of a log that neither its reading nor an open exchange needs; it reads above `from` and above its position.
+    pub(crate) fn floor(&self, log: LogId, from: Lsn) -> Lsn {
+        let read = self.position.max(from);
+        // One that has begun may be older than the part of the log that the session reads now.
+        let exchanges = self.exchanges_in_logs().filter(|exchange| exchange.log == log);
+        let oldest = exchanges.map(|exchange| Lsn(exchange.lsn.0.saturating_sub(1))).min();
+        oldest.map_or(read, |oldest| oldest.min(read))
+    }
+}
+
+impl StoredSubscription {
+    pub(crate) fn row(&self) -> SubscriptionRow {
+        SubscriptionRow {
+            options: self.options,
+            start: self.start,
+            retained_scan: self.retained_scan.as_deref().cloned(),
+            membership: self.membership,
+        }
+    }
+
+    pub(crate) fn subscription(&self) -> Subscription {
+        Subscription {
+            filter: self.filter.clone(),
+            options: self.options,
+            start: self.start,
+            retained_scan: self.retained_scan.as_deref().cloned(),
+        }
+    }
+
+    pub(crate) fn is_holder(&self) -> bool {
+        self.options.qos > 0
+    }
+}
+
+/// The log that each filter writes to, as of one version.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    /// Grows with every change.
+    pub(crate) version: u64,
+    tree: TopicTree<LogId>,
+}
+
+impl Routes {
+    pub(crate) fn set(&mut self, filter: &str, log: LogId) {
+        self.version += 1;
+        self.tree.insert(filter, log);
+    }
+
+    pub(crate) fn remove(&mut self, filter: &str) {
+        self.version += 1;
+        self.tree.remove(filter);
+    }
+
+    /// Where a publish goes; each log once, however many of its filters match.
+    pub(crate) fn targets(&self, topic: &str) -> Targets {
+        let mut logs: SmallVec<[LogId; 4]> = SmallVec::new();
+        self.tree.for_each_match(topic, |log| logs.push(*log));
+        if logs.len() > 1 {
+            logs.sort_unstable();
+            logs.dedup();
+        }
+        Targets { version: self.version, logs }
+    }
+}

@@ -1,0 +1,182 @@
+//! Transactions, applied to the catalog and the batch at their place in the order.
+
+use crate::catalog::{Catalog, Exchanges, Head, Session};
+use crate::keys::{self, Flow};
+use crate::record;
+use crate::shared::Shared;
+use crate::{Answer, LogId, Lsn, Operation, Outbound, Publish, RetainedChange, SessionId, Transaction};
+
+use super::Applied;
+use super::batch::{Batch, Prepared};
+
+pub(crate) struct Apply<'a> {
+    pub(super) catalog: &'a mut Catalog,
+    pub(super) shared: &'a Shared,
+    pub(super) batch: Batch,
+    /// Version of the routes. Only the committer changes them, so it need not ask.
+    pub(super) version: u64,
+}
+
+impl<'a> Apply<'a> {
+    pub(crate) fn new(catalog: &'a mut Catalog, shared: &'a Shared) -> Apply<'a> {
+        let version = shared.routes.read().version;
+        Apply { catalog, shared, batch: Batch::new(), version }
+    }
+
+    pub(crate) fn finish(self) -> Prepared {
+        self.batch.finish(self.catalog, self.shared)
+    }
+
+    /// In the first batch of an open store.
+    pub(crate) fn put_schema(&mut self, schema: u32) {
+        self.batch.put(self.shared, keys::META, keys::SCHEMA, &record::encode_schema(schema));
+    }
+
+    pub(crate) fn transaction(&mut self, transaction: Transaction) -> Applied {
+        if let Some((id, epoch)) = transaction.fence
+            && self.catalog.sessions.get(&id).is_none_or(|session| session.epoch != epoch)
+        {
+            return Applied::Fenced;
+        }
+        let session = transaction.fence.map(|(id, _)| id);
+        let before = self.catalog.last;
+        let mut published = false;
+        let mut answers = Vec::new();
+        for operation in transaction.operations {
+            published |= matches!(operation, Operation::Publish(_));
+            self.operation(session, operation, &mut answers);
+        }
+        let lsn = if published { Lsn(before.0 + 1) } else { before };
+        Applied::Taken { lsn, answers }
+    }
+
+    fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
+        match operation {
+            Operation::Attach(attach) => return self.attach(attach, answers),
+            Operation::ExpireSessions { now_millis } => return self.expire(now_millis, answers),
+            Operation::Publish(publish) => return self.publish(publish),
+            Operation::TakePosition => return,
+            _ => {}
+        }
+        let id = session.expect("submit refuses operations on a session without a fence");
+        if !self.catalog.sessions.contains_key(&id) {
+            // An operation before it in this transaction has ended the session.
+            return;
+        }
+        match operation {
+            Operation::Detach(detach) => self.detach(id, &detach, answers),
+            Operation::End => drop(self.end(id)),
+            Operation::Subscribe(subscriptions) => {
+                answers.push(Answer::Subscribed(self.subscribe(id, subscriptions)));
+            }
+            Operation::Unsubscribe(filters) => {
+                answers.push(Answer::Unsubscribed(self.unsubscribe(id, &filters)))
+            }
+            Operation::SaveInbound(inbound) => {
+                self.session(id).set_inbound(inbound);
+                self.batch.touch(id).inbound = true;
+            }
+            Operation::SaveOutbound(outbound) => self.save_outbound(id, outbound),
+            Operation::SaveWill(will) => {
+                self.session(id).will = will.as_ref().map(|will| Box::new(super::attach::own_will(will)));
+                self.batch.touch(id).session = true;
+            }
+            Operation::SaveRetainedScan { filter, after_topic } => {
+                self.save_retained_scan(id, &filter, after_topic.as_deref());
+            }
+            Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
+            Operation::Attach(_)
+            | Operation::ExpireSessions { .. }
+            | Operation::Publish(_)
+            | Operation::TakePosition => unreachable!("taken above"),
+        }
+    }
+
+    pub(super) fn session(&mut self, id: SessionId) -> &mut Session {
+        self.catalog.sessions.get_mut(&id).expect("the caller knows that the session exists")
+    }
+
+    fn publish(&mut self, publish: Publish) {
+        self.catalog.last.0 += 1;
+        let lsn = self.catalog.last;
+        self.batch.messages += 1;
+        if publish.qos > 0 {
+            let targets = if publish.targets.version == self.version {
+                publish.targets
+            } else {
+                self.shared.routes.read().targets(&publish.topic)
+            };
+            for log in targets.logs {
+                let head = || end_of_log(self.catalog, self.shared, log);
+                self.batch.append(log, head, lsn, &publish.body, publish.expires_at_millis);
+            }
+        }
+        let topic = publish.topic.as_bytes();
+        match publish.retained {
+            RetainedChange::Leave => {}
+            RetainedChange::Set => {
+                let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
+                self.batch.put(self.shared, keys::RETAINED, topic, &row);
+            }
+            RetainedChange::Clear => self.batch.delete(self.shared, keys::RETAINED, topic),
+        }
+    }
+
+    fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {
+        for packet_id in self.session(id).set_outbound(outbound) {
+            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(packet_id)));
+        }
+        self.batch.touch(id).outbound = true;
+        self.catalog.moved.insert(id);
+        self.hold_of_logs_left(id);
+    }
+
+    fn save_retained_scan(&mut self, id: SessionId, filter: &str, after_topic: Option<&str>) {
+        let session = self.session(id);
+        let Ok(at) = session.find(filter) else { return };
+        let subscription = &mut session.subscriptions[at];
+        match (after_topic, subscription.retained_scan.as_deref_mut()) {
+            (Some(topic), Some(scan)) => scan.after_topic = topic.to_owned(),
+            (_, None) => return,
+            (None, Some(_)) => subscription.retained_scan = None,
+        }
+        let row = record::encode_subscription(&subscription.row());
+        self.batch.put(self.shared, keys::SUBSCRIPTION, &keys::subscription(id, filter), &row);
+    }
+
+    /// Gives an exchange its own copy of its message.
+    pub(super) fn hold_message(&mut self, id: SessionId, packet_id: u16, lsn: Lsn, body: &[u8]) {
+        let held = &mut self.session(id).exchanges.get_or_insert_with(Box::<Exchanges>::default).held;
+        held.retain(|(known, _)| *known != packet_id);
+        held.push((packet_id, lsn));
+        let key = keys::flow(id, Flow::Held(packet_id));
+        self.batch.put(self.shared, keys::FLOW, &key, &record::encode_held(lsn, body));
+    }
+
+    /// The trimmer's wish: an exchange that is still open and has no copy gets one.
+    pub(crate) fn rescue(&mut self, id: SessionId, packet_id: u16, lsn: Lsn, body: &[u8]) {
+        let Some(session) = self.catalog.sessions.get(&id) else { return };
+        if session.exchanges_in_logs().any(|exchange| exchange.packet_id == packet_id && exchange.lsn == lsn)
+        {
+            self.hold_message(id, packet_id, lsn, body);
+            self.catalog.moved.insert(id);
+            crate::statistics::add(&self.shared.counters.rescued_exchanges, 1);
+        }
+    }
+}
+
+/// Where a log ends. Found on the disk when it was not needed since the store was opened.
+fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
+    if let Some(head) = catalog.heads.get(&log) {
+        return *head;
+    }
+    match shared.end_of_log(log) {
+        Ok(head) => head,
+        Err(error) => {
+            // Readers are told of the damage when they come there; what is new is not lost because of it. Where the log
+            // ends is not known: with less than the most, the tail would pass for all that there is.
+            tracing::error!(%error, "the last block of a log cannot be read; its count begins anew");
+            Head { last: Lsn(catalog.last.0 - 1), ..Head::default() }
+        }
+    }
+}

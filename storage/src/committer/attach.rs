@@ -1,0 +1,217 @@
+//! Sessions come, go, and end.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::catalog::Session;
+use crate::keys::{self, Flow};
+use crate::record::SessionRow;
+use crate::{
+    Answer, Attach, Attached, AttachedSession, Detach, EndedSession, Lsn, Message, PacketIdSet, Reader,
+    SessionId, Will,
+};
+
+use super::Apply;
+
+impl Apply<'_> {
+    pub(super) fn attach(&mut self, attach: Attach, answers: &mut Vec<Answer>) {
+        let known = self.catalog.by_client.get(&attach.client_id).copied();
+        if let Some(id) = known
+            && !attach.clean_start
+            && self.can_resume(id, attach.now_millis)
+        {
+            let session = Some(self.resume(id, attach));
+            answers.push(Answer::Attached(Box::new(Attached { present: true, session })));
+            return;
+        }
+        let ended = known.map(|id| self.end(id));
+        let session = (attach.session_expiry_interval > 0).then(|| self.create(attach));
+        answers.push(Answer::Attached(Box::new(Attached { present: false, session })));
+        if let Some(ended) = ended {
+            answers.push(Answer::Ended(vec![ended]));
+        }
+    }
+
+    /// A session whose expiry interval is 0 has ended with its connection, even if nobody has noticed yet.
+    fn can_resume(&self, id: SessionId, now_millis: u64) -> bool {
+        let session = &self.catalog.sessions[&id];
+        session.session_expiry_interval > 0 && session.expires_at_millis().is_none_or(|at| at > now_millis)
+    }
+
+    fn resume(&mut self, id: SessionId, attach: Attach) -> AttachedSession {
+        self.catalog.set_expiry(id, false);
+        let head = self.shared.head();
+        let session = self.catalog.sessions.get_mut(&id).expect("found by its client identifier");
+        if session.connected {
+            // The connection that is fenced off may have read up to here.
+            session.unsaved_through = session.unsaved_through.max(head);
+        } else {
+            self.catalog.connected += 1;
+        }
+        if session.unsaved_through <= session.position {
+            session.unsaved_through = Lsn(0);
+        }
+        session.epoch.0 += 1;
+        session.connected = true;
+        session.session_expiry_interval = attach.session_expiry_interval;
+        session.protocol_level = attach.protocol_level;
+        session.will = attach.will.as_ref().map(|will| Box::new(own_will(will)));
+        self.hand_over(id)
+    }
+
+    fn create(&mut self, attach: Attach) -> AttachedSession {
+        let id = SessionId(self.catalog.take_id());
+        self.shared.floors.add(id.own_log());
+        let client_id = own(&attach.client_id);
+        let row = SessionRow {
+            id: id.0,
+            epoch: 1,
+            protocol_level: attach.protocol_level,
+            session_expiry_interval: attach.session_expiry_interval,
+            connected: true,
+            detached_at_millis: 0,
+            unsaved_through: Lsn(0),
+            will: attach.will.as_ref().map(own_will),
+        };
+        let mut session = Session::new(client_id.clone(), row);
+        session.position = self.catalog.last;
+        self.catalog.sessions.insert(id, Box::new(session));
+        self.catalog.by_client.insert(client_id, id);
+        self.catalog.connected += 1;
+        self.batch.touch(id).outbound = true;
+        self.hand_over(id)
+    }
+
+    /// Gives the session a new reader, and all that its connection needs to know.
+    fn hand_over(&mut self, id: SessionId) -> AttachedSession {
+        self.retire_reader(id);
+        let touched = self.batch.touch(id);
+        touched.session = true;
+        touched.reader = true;
+        let session = self.session(id);
+        let reader = Reader::new(id);
+        session.reader = Some(reader.clone());
+        AttachedSession {
+            id,
+            epoch: session.epoch,
+            reader,
+            subscriptions: session.subscriptions.iter().map(|stored| stored.subscription()).collect(),
+            outbound: session.outbound(),
+            sent_unsaved_through: Some(session.unsaved_through).filter(|through| *through > session.position),
+            inbound: session.inbound.as_deref().cloned().unwrap_or_else(PacketIdSet::default),
+        }
+    }
+
+    pub(super) fn detach(&mut self, id: SessionId, detach: &Detach, answers: &mut Vec<Answer>) {
+        if detach.session_expiry_interval == 0 {
+            answers.push(Answer::Ended(vec![self.end(id)]));
+            return;
+        }
+        self.retire_reader(id);
+        self.catalog.set_expiry(id, false);
+        let session = self.session(id);
+        let was_connected = std::mem::replace(&mut session.connected, false);
+        session.session_expiry_interval = detach.session_expiry_interval;
+        session.detached_at_millis = detach.now_millis;
+        self.catalog.connected -= usize::from(was_connected);
+        self.catalog.set_expiry(id, true);
+        self.batch.touch(id).session = true;
+    }
+
+    pub(super) fn expire(&mut self, now_millis: u64, answers: &mut Vec<Answer>) {
+        let mut ended = Vec::new();
+        while let Some((deadline, id)) = self.catalog.expiries.first().copied()
+            && deadline <= now_millis
+        {
+            ended.push(self.end(id));
+        }
+        answers.push(Answer::Ended(ended));
+    }
+
+    /// What recovery does to the sessions that it finds: those that were connected when the store was last open have
+    /// lost their connection now, and those that ended with it or have expired end.
+    pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
+        let last = self.catalog.last;
+        let connected: Vec<SessionId> = self
+            .catalog
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.connected)
+            .map(|(id, _)| *id)
+            .collect();
+        let mut ended = Vec::new();
+        for id in connected {
+            let session = self.session(id);
+            if session.session_expiry_interval == 0 {
+                ended.push(self.end(id));
+                continue;
+            }
+            session.unsaved_through = last;
+            session.connected = false;
+            session.detached_at_millis = now_millis;
+            self.catalog.connected -= 1;
+            self.catalog.set_expiry(id, true);
+            self.batch.touch(id).session = true;
+        }
+        let mut answers = Vec::new();
+        self.expire(now_millis, &mut answers);
+        for answer in answers {
+            if let Answer::Ended(sessions) = answer {
+                ended.extend(sessions);
+            }
+        }
+        ended
+    }
+
+    /// Ends a session: whatever is stored of it goes, and so do the filters and logs that it alone held.
+    pub(super) fn end(&mut self, id: SessionId) -> EndedSession {
+        self.retire_reader(id);
+        self.catalog.set_expiry(id, false);
+        let session = self.catalog.sessions.remove(&id).expect("the caller knows that the session exists");
+        self.catalog.by_client.remove(&session.client_id);
+        self.catalog.connected -= usize::from(session.connected);
+        self.catalog.moved.remove(&id);
+        self.batch.forget(id);
+        for subscription in &session.subscriptions {
+            let key = keys::subscription(id, &subscription.filter);
+            self.batch.delete(self.shared, keys::SUBSCRIPTION, &key);
+            self.leave(id, subscription);
+        }
+        self.catalog.subscriptions -= session.subscriptions.len();
+        self.batch.delete(self.shared, keys::SESSION, session.client_id.as_bytes());
+        self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Outbound));
+        self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Inbound));
+        for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
+            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
+        }
+        self.catalog.heads.remove(&id.own_log());
+        self.batch.ended_logs.push(id.own_log());
+        session.ended()
+    }
+
+    /// The reader of an earlier attachment yields nothing any more.
+    fn retire_reader(&mut self, id: SessionId) {
+        if let Some(reader) = self.session(id).reader.take() {
+            reader.fence();
+            self.shared.readers.remove(&reader);
+        }
+    }
+}
+
+/// A copy that does not keep alive the network buffer that the original is a slice of.
+pub(super) fn own(text: &ByteString) -> ByteString {
+    let text: &str = text;
+    ByteString::from(text)
+}
+
+/// The same for a will.
+pub(super) fn own_will(will: &Will) -> Will {
+    let message = Message {
+        publisher: own(&will.message.publisher),
+        topic: own(&will.message.topic),
+        properties: Bytes::copy_from_slice(&will.message.properties),
+        payload: Bytes::copy_from_slice(&will.message.payload),
+        ..will.message
+    };
+    Will { message, ..*will }
+}

@@ -1,0 +1,173 @@
+//! One batch: what the transactions of one turn change, on its way into one RocksDB write.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::FixedState;
+use rocksdb::WriteBatch;
+
+use crate::catalog::{Catalog, Head};
+use crate::keys::{self, Flow};
+use crate::record::{self, BlockBuilder, FinishedBlock, State};
+use crate::shared::Shared;
+use crate::{LogId, Lsn, SessionId};
+
+pub(crate) struct Batch {
+    writes: WriteBatch,
+    appends: HashMap<LogId, Append, FixedState>,
+    /// The logs of `appends`, by their first message.
+    order: Vec<LogId>,
+    touched: HashMap<SessionId, Touched, FixedState>,
+    /// Logs that end with this batch.
+    pub(crate) ended_logs: Vec<LogId>,
+    pub(crate) messages: u64,
+    appended: u64,
+}
+
+/// What is appended to one log.
+struct Append {
+    head: Head,
+    finished: Vec<FinishedBlock>,
+    filling: Option<BlockBuilder>,
+}
+
+/// What of a session is to be written at the end of the batch: once, however often it changed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Touched {
+    pub(crate) session: bool,
+    pub(crate) outbound: bool,
+    pub(crate) inbound: bool,
+    pub(crate) reader: bool,
+}
+
+/// A batch that is ready.
+pub(crate) struct Prepared {
+    pub(crate) writes: Option<WriteBatch>,
+    pub(crate) blocks: Vec<(LogId, FinishedBlock)>,
+    pub(crate) logs: Vec<LogId>,
+    pub(crate) ended_logs: Vec<LogId>,
+    pub(crate) commit: u64,
+    pub(crate) head: Lsn,
+    pub(crate) messages: u64,
+    pub(crate) appended: u64,
+    pub(crate) next_expiry: Option<u64>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Batch {
+        Batch {
+            writes: WriteBatch::default(),
+            appends: HashMap::default(),
+            order: Vec::new(),
+            touched: HashMap::default(),
+            ended_logs: Vec::new(),
+            messages: 0,
+            appended: 0,
+        }
+    }
+
+    pub(crate) fn put(&mut self, shared: &Shared, family: &str, key: &[u8], record: &[u8]) {
+        self.writes.put_cf(shared.database.family(family), key, record);
+    }
+
+    pub(crate) fn delete(&mut self, shared: &Shared, family: &str, key: &[u8]) {
+        self.writes.delete_cf(shared.database.family(family), key);
+    }
+
+    pub(crate) fn touch(&mut self, session: SessionId) -> &mut Touched {
+        self.touched.entry(session).or_default()
+    }
+
+    /// Nothing of this session is to be written any more.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        self.touched.remove(&session);
+    }
+
+    /// Appends a message to a log; `head` tells where the log ends, when this batch does not know yet.
+    pub(crate) fn append(
+        &mut self,
+        log: LogId,
+        head: impl FnOnce() -> Head,
+        lsn: Lsn,
+        body: &[u8],
+        expires_at_millis: Option<u64>,
+    ) {
+        let append = self.appends.entry(log).or_insert_with(|| {
+            self.order.push(log);
+            Append { head: head(), finished: Vec::new(), filling: None }
+        });
+        if let Some(full) = append.filling.take_if(|block| !block.has_room(body.len())) {
+            append.finished.push(full.finish());
+        }
+        let head = &mut append.head;
+        let block = append.filling.get_or_insert_with(|| {
+            BlockBuilder::new(head.ordinal, head.running_bytes, head.last, Lsn(lsn.0 - 1))
+        });
+        block.push(lsn, body, expires_at_millis);
+        head.last = lsn;
+        head.ordinal += 1;
+        head.running_bytes += body.len() as u64;
+        self.appended += 1;
+    }
+
+    /// Puts everything into the write.
+    pub(crate) fn finish(mut self, catalog: &mut Catalog, shared: &Shared) -> Prepared {
+        let mut blocks = Vec::with_capacity(self.order.len());
+        let ended: HashSet<LogId, FixedState> = self.ended_logs.iter().copied().collect();
+        self.order.retain(|log| !ended.contains(log));
+        for log in &self.order {
+            let append = self.appends.remove(log).expect("every log in the order has an entry");
+            let finished = append.finished.into_iter().chain(append.filling.map(BlockBuilder::finish));
+            for block in finished {
+                let key = keys::block(*log, block.last, block.deadline);
+                self.writes.put_cf(shared.database.family(keys::LOG), key, &block.record);
+                blocks.push((*log, block));
+            }
+            catalog.heads.insert(*log, append.head);
+        }
+        for (session, touched) in std::mem::take(&mut self.touched) {
+            self.write_session(catalog, shared, session, touched);
+        }
+        let changed = !self.writes.is_empty();
+        if changed {
+            catalog.commit += 1;
+            let state =
+                State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: false };
+            self.put(shared, keys::META, keys::STATE, &record::encode_state(&state));
+        }
+        Prepared {
+            writes: changed.then_some(self.writes),
+            blocks,
+            logs: self.order,
+            ended_logs: self.ended_logs,
+            commit: catalog.commit,
+            head: catalog.last,
+            messages: self.messages,
+            appended: self.appended,
+            next_expiry: catalog.expiries.first().map(|(deadline, _)| *deadline),
+        }
+    }
+
+    fn write_session(&mut self, catalog: &Catalog, shared: &Shared, id: SessionId, touched: Touched) {
+        let session = catalog.sessions.get(&id).expect("a session that ends is forgotten by the batch");
+        if touched.session {
+            let row = record::encode_session(&session.row(id));
+            self.put(shared, keys::SESSION, session.client_id.as_bytes(), &row);
+        }
+        if touched.outbound {
+            let row = record::encode_outbound(&session.outbound());
+            self.put(shared, keys::FLOW, &keys::flow(id, Flow::Outbound), &row);
+        }
+        if touched.inbound {
+            let key = keys::flow(id, Flow::Inbound);
+            match &session.inbound {
+                Some(inbound) => self.put(shared, keys::FLOW, &key, &record::encode_inbound(inbound)),
+                None => self.delete(shared, keys::FLOW, &key),
+            }
+        }
+        if touched.reader
+            && let Some(reader) = &session.reader
+        {
+            shared.readers.set_memberships(reader, session.memberships().collect());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The committer: the one thread that changes the store.
+//!
+//! It takes everything that queued up while the last sync ran, bounded in bytes, and applies the transactions in order to
+//! the catalog while it puts together one RocksDB batch. The batch is written, with one sync if the mode asks for it;
+//! only then anything of it is published: the tail first, then the head, then the answers in order, and then those who
+//! read the logs are woken. It never waits to make a batch larger. A batch that changes nothing is not written.
+//!
+//! A write or a sync that fails is the last: its batch and all later ones are refused, and nothing of them is ever
+//! published. The catalog is then ahead of the disk, and only opening the store again brings them together.
+
+mod apply;
+mod attach;
+mod batch;
+mod queue;
+mod subscribe;
+
+use std::panic::AssertUnwindSafe;
+
+use rocksdb::WriteBatch;
+
+pub(crate) use apply::Apply;
+use batch::Prepared;
+pub(crate) use queue::{Done, Queue, Work};
+
+use crate::outcome::Durable;
+use crate::shared::Shared;
+use crate::statistics::add;
+use crate::{Answer, CommitError, Committed, Durability, LogId, Lsn, Outcome};
+
+/// What one batch takes from the queue.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// A transaction that has been applied, and waits for its batch.
+pub(crate) enum Applied {
+    Fenced,
+    Taken { lsn: Lsn, answers: Vec<Answer> },
+}
+
+/// What a batch has made visible.
+pub(crate) struct Published {
+    head: Lsn,
+    commit: u64,
+    /// Those that have got entries.
+    logs: Vec<LogId>,
+}
+
+/// The committer's thread: works until the queue is closed and empty.
+pub(crate) fn run(shared: &Shared) {
+    while let Some(taken) = shared.queue.take(BATCH_BYTES) {
+        let mut waiting = Vec::with_capacity(taken.work.len());
+        let worked = std::panic::catch_unwind(AssertUnwindSafe(|| commit(shared, taken.work, &mut waiting)));
+        // A panic is a bug of ours; nobody is to wait for an answer because of it.
+        let result = worked.unwrap_or_else(|_| {
+            shared.fail("the committer has panicked".to_owned());
+            Err(shared.failure().expect("it has just failed"))
+        });
+        answer(waiting, &result);
+        shared.queue.settle(taken.bytes);
+        if let Ok(published) = result {
+            shared.readers.wake(&published.logs, published.commit);
+        }
+    }
+}
+
+/// Applies, writes and publishes. What is to be answered is put into `waiting` before anything can fail.
+fn commit(
+    shared: &Shared,
+    work: Vec<Work>,
+    waiting: &mut Vec<(Done, Option<Applied>)>,
+) -> Result<Published, CommitError> {
+    if let Some(error) = shared.failure() {
+        refuse(work, waiting);
+        return Err(error);
+    }
+    let prepared = {
+        let mut catalog = shared.catalog.lock();
+        let mut apply = Apply::new(&mut catalog, shared);
+        for work in work {
+            match work {
+                Work::Transaction(transaction, done) => {
+                    waiting.push((done, None));
+                    let applied = apply.transaction(transaction);
+                    waiting.last_mut().expect("just pushed").1 = Some(applied);
+                }
+                Work::Rescue { session, packet_id, lsn, body } => {
+                    apply.rescue(session, packet_id, lsn, &body)
+                }
+            }
+        }
+        apply.finish()
+    };
+    add(&shared.counters.transactions, waiting.len() as u64);
+    write_and_publish(shared, prepared)
+}
+
+/// Writes a batch and publishes it.
+pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<Published, CommitError> {
+    if let Some(writes) = prepared.writes {
+        write(shared, writes, prepared.commit)?;
+    }
+    let counters = &shared.counters;
+    add(&counters.messages, prepared.messages);
+    add(&counters.appends, prepared.appended);
+    add(&counters.blocks, prepared.blocks.len() as u64);
+
+    let dropped = shared.tail.write().push(prepared.blocks, prepared.head);
+    drop(dropped);
+    shared.publish_head(prepared.head);
+    shared.set_next_expiry(prepared.next_expiry);
+    if !prepared.ended_logs.is_empty() {
+        let ended = prepared.ended_logs.into_iter().map(|log| (prepared.commit, log));
+        shared.ended_logs.lock().extend(ended);
+    }
+    Ok(Published { head: prepared.head, commit: prepared.commit, logs: prepared.logs })
+}
+
+fn write(shared: &Shared, writes: WriteBatch, commit: u64) -> Result<(), CommitError> {
+    let sync = shared.options.durability == Durability::Fsync;
+    let bytes = writes.size_in_bytes() as u64;
+    let failed = |error: String| {
+        shared.fail(error);
+        shared.failure().expect("it has just failed")
+    };
+    shared.database.write(writes, sync).map_err(|error| failed(error.into_string()))?;
+    shared.set_written_commit(commit);
+    add(&shared.counters.commits, 1);
+    add(&shared.counters.wal_bytes, bytes);
+    if sync {
+        add(&shared.counters.syncs, 1);
+    }
+    if !matches!(shared.options.durability, Durability::Interval(_)) {
+        shared.set_durable_commit(commit);
+    }
+    if let Err(error) = shared.mark.set(commit) {
+        // Not a reason to refuse what is on the disk: only less is known after a crash.
+        tracing::warn!(%error, "the commit mark was not written");
+    }
+    Ok(())
+}
+
+fn refuse(work: Vec<Work>, waiting: &mut Vec<(Done, Option<Applied>)>) {
+    for work in work {
+        if let Work::Transaction(_, done) = work {
+            waiting.push((done, None));
+        }
+    }
+}
+
+/// Calls everyone back, in order.
+fn answer(waiting: Vec<(Done, Option<Applied>)>, result: &Result<Published, CommitError>) {
+    for (done, applied) in waiting {
+        let outcome = match (result, applied) {
+            (Err(error), _) => Err(error.clone()),
+            (Ok(_), Some(Applied::Fenced)) => Ok(Outcome::Fenced),
+            (Ok(published), Some(Applied::Taken { lsn, answers })) => {
+                let durable = Durable { _made_by_the_committer: () };
+                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers }))
+            }
+            (Ok(_), None) => unreachable!("a batch is written when all its transactions have been applied"),
+        };
+        if std::panic::catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
+            tracing::error!("a callback of the store has panicked");
+        }
+    }
+}
+
+/// The interval mode's thread: brings to the disk what was written.
+pub(crate) fn sync_at_intervals(shared: &Shared) {
+    let Durability::Interval(interval) = shared.options.durability else { return };
+    while shared.wait_for_turn(interval) {
+        sync_now(shared);
+    }
+}
+
+/// Brings to the disk what was written. A failed sync fails the store: what it covered may never get there.
+fn sync_now(shared: &Shared) {
+    let written = shared.written_commit();
+    if written == shared.durable_commit() || shared.failure().is_some() {
+        return;
+    }
+    match shared.database.sync() {
+        Ok(()) => {
+            add(&shared.counters.syncs, 1);
+            shared.set_durable_commit(written);
+        }
+        Err(error) => shared.fail(error.into_string()),
+    }
+}

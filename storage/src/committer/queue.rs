@@ -1,0 +1,158 @@
+//! What waits for the committer.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
+
+/// Called once, with what became of a transaction.
+pub(crate) type Done = Box<dyn FnOnce(Result<Outcome, CommitError>) + Send>;
+
+pub(crate) enum Work {
+    Transaction(Transaction, Done),
+    /// Gives an open exchange its own copy of its message, if it still wants one.
+    Rescue {
+        session: SessionId,
+        packet_id: u16,
+        lsn: Lsn,
+        body: Bytes,
+    },
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+    /// Submitted and not answered.
+    pending_bytes: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: VecDeque<(Work, usize)>,
+    closed: bool,
+}
+
+/// What the committer has taken.
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) work: Vec<Work>,
+    pub(crate) bytes: usize,
+}
+
+impl Queue {
+    /// Takes work in; gives it back when the queue is closed.
+    pub(crate) fn push(&self, work: Work) -> Result<(), Work> {
+        let bytes = weight(&work);
+        let was_empty = {
+            let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                return Err(work);
+            }
+            self.pending_bytes.fetch_add(bytes, Relaxed);
+            waiting.work.push_back((work, bytes));
+            waiting.work.len() == 1
+        };
+        if was_empty {
+            self.came.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for work and takes it all, but for what goes beyond `limit` bytes. `None`: closed, and nothing is left.
+    pub(crate) fn take(&self, limit: usize) -> Option<Taken> {
+        let mut waiting = self.waiting.lock();
+        while waiting.work.is_empty() {
+            if waiting.closed {
+                return None;
+            }
+            self.came.wait(&mut waiting);
+        }
+        let mut taken = Taken { work: Vec::with_capacity(waiting.work.len()), bytes: 0 };
+        while taken.bytes < limit
+            && let Some((work, bytes)) = waiting.work.pop_front()
+        {
+            taken.bytes += bytes;
+            taken.work.push(work);
+        }
+        Some(taken)
+    }
+
+    /// What was taken has been answered.
+    pub(crate) fn settle(&self, bytes: usize) {
+        self.pending_bytes.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Relaxed)
+    }
+
+    /// Takes out what waits and refuses it.
+    pub(crate) fn refuse(&self) {
+        let waiting = std::mem::take(&mut self.waiting.lock().work);
+        for (work, bytes) in waiting {
+            if let Work::Transaction(_, done) = work {
+                done(Err(CommitError::Closed));
+            }
+            self.settle(bytes);
+        }
+    }
+
+    /// Takes in nothing more; what waits is still taken.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.came.notify_all();
+    }
+}
+
+/// Roughly what a piece of work takes in memory, and in the batch.
+fn weight(work: &Work) -> usize {
+    const EACH: usize = 128;
+    match work {
+        Work::Rescue { body, .. } => EACH + body.len(),
+        Work::Transaction(transaction, _) => {
+            let operations = transaction.operations.iter().map(|operation| match operation {
+                Operation::Publish(publish) => EACH + publish.body.len(),
+                Operation::Hold { body, .. } => EACH + body.len(),
+                Operation::SaveOutbound(outbound) => EACH + outbound.open.len() * 48,
+                Operation::Subscribe(subscriptions) => EACH * (1 + subscriptions.len()),
+                Operation::Unsubscribe(filters) => EACH * (1 + filters.len()),
+                Operation::SaveWill(Some(will)) => EACH + will.message.payload.len(),
+                Operation::Attach(attach) => {
+                    EACH + attach.will.as_ref().map_or(0, |will| will.message.payload.len())
+                }
+                _ => EACH,
+            });
+            EACH + operations.sum::<usize>()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rescue(body: &'static [u8]) -> Work {
+        Work::Rescue { session: SessionId(1), packet_id: 1, lsn: Lsn(1), body: Bytes::from_static(body) }
+    }
+
+    #[test]
+    fn gives_what_fits_and_counts_what_is_not_answered() {
+        let queue = Queue::default();
+        for _ in 0..3 {
+            assert!(queue.push(rescue(&[0; 72])).is_ok());
+        }
+        assert_eq!(queue.pending_bytes(), 600);
+        let taken = queue.take(201).expect("work waits");
+        assert_eq!((taken.work.len(), taken.bytes), (2, 400));
+        queue.settle(taken.bytes);
+        assert_eq!(queue.pending_bytes(), 200);
+        queue.close();
+        assert!(queue.push(rescue(b"")).is_err());
+        assert_eq!(queue.take(1).expect("what waited is still given").work.len(), 1);
+        assert!(queue.take(1).is_none());
+    }
+}

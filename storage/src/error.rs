@@ -1,0 +1,167 @@
+//! What can go wrong, and whose fault it is: the operator's directory, the disk, or what the disk gave back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::{LogId, Lsn};
+
+/// Why the bytes of a record are not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It is shorter than the smallest record.
+    #[error("cut short")]
+    Truncated,
+    /// It was written by a version that this one does not know.
+    #[error("record version {0} is not known")]
+    Version(u8),
+    /// The bytes are not those that were written.
+    #[error("checksum does not match")]
+    Checksum,
+    /// The checksum holds, yet a part is not what it should be.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+}
+
+/// A record that cannot be read, by name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("damaged record in {family}, key {key}: {reason}")]
+pub struct Damaged {
+    /// The column family.
+    pub family: &'static str,
+    /// The key, printable.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: DecodeError,
+}
+
+impl Damaged {
+    pub(crate) fn new(family: &'static str, key: &[u8], reason: DecodeError) -> Damaged {
+        Damaged { family, key: key.escape_ascii().to_string(), reason }
+    }
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("data directory {} is in use by {}", directory.display(), name_process(*process))]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+        /// Process identifier of the holder, where the system tells it.
+        process: Option<u32>,
+    },
+    /// The directory holds something else.
+    #[error("{} is not a Barnacle data directory: it holds {found}", directory.display())]
+    NotAStore {
+        /// The directory.
+        directory: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// It was written by a newer Barnacle.
+    #[error(
+        "data directory {} has schema {found}, written by a newer version; this one knows schemas up to {known}",
+        directory.display()
+    )]
+    NewerSchema {
+        /// The data directory.
+        directory: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest that this version can read.
+        known: u32,
+    },
+    /// A record that is needed cannot be read.
+    #[error("data directory {}: {damaged}", directory.display())]
+    Damaged {
+        /// The data directory.
+        directory: PathBuf,
+        /// The record.
+        damaged: Damaged,
+    },
+    /// The file system refused.
+    #[error("data directory {}: {error}", directory.display())]
+    Io {
+        /// The data directory.
+        directory: PathBuf,
+        /// What it said.
+        error: std::io::Error,
+    },
+    /// RocksDB refused.
+    #[error("data directory {}: {reason}", directory.display())]
+    Engine {
+        /// The data directory.
+        directory: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+fn name_process(process: Option<u32>) -> String {
+    match process {
+        Some(process) => format!("process {process}"),
+        None => "another process".to_owned(),
+    }
+}
+
+/// Why a transaction was not committed. Whether it is on the disk is not known; it never becomes visible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// A write or a sync failed, now or earlier: the store takes no more until it is opened again.
+    #[error("the store has failed: {0}")]
+    Failed(Arc<str>),
+    /// The store was closed before its turn came.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a read gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// A block of a log cannot be read.
+    #[error("log {} is damaged between {} and {}: {reason}", log.0, after.0, through.0)]
+    Log {
+        /// The log.
+        log: LogId,
+        /// The damage is above this LSN …
+        after: Lsn,
+        /// … and at or below this one.
+        through: Lsn,
+        /// What is wrong.
+        reason: DecodeError,
+    },
+    /// A block of a log is not there.
+    #[error("log {} has lost entries between {} and {}", log.0, after.0, through.0)]
+    Missing {
+        /// The log.
+        log: LogId,
+        /// The last entry before the hole.
+        after: Lsn,
+        /// The first entry behind it.
+        through: Lsn,
+    },
+    /// Another record cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// RocksDB failed.
+    #[error("the store cannot be read: {0}")]
+    Engine(String),
+}
+
+impl From<rocksdb::Error> for ReadError {
+    fn from(error: rocksdb::Error) -> ReadError {
+        ReadError::Engine(error.into_string())
+    }
+}
+
+/// Why closing did not end well. Everything acknowledged is safe all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloseError {
+    /// The store had failed before.
+    #[error("the store had failed: {0}")]
+    Failed(Arc<str>),
+    /// RocksDB failed while flushing.
+    #[error("the store did not close cleanly: {0}")]
+    Engine(String),
+}

@@ -1,0 +1,135 @@
+//! What of the logs is dead, and the compaction filter that leaves it out.
+//!
+//! A consumed message gets no tombstone: while RocksDB rewrites files anyway, the filter drops the blocks that lie at or
+//! below their log's floor, and those of logs that are gone. It keeps what it does not know, and everything until
+//! recovery is complete. Floors come here only after the positions that they derive from are as durable as the mode makes
+//! them: a block that is dropped must not be wanted again after a crash.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use parking_lot::RwLock;
+use rocksdb::CompactionDecision;
+use rocksdb::compaction_filter::CompactionFilter;
+use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
+
+use crate::keys;
+use crate::{LogId, Lsn};
+
+/// The floors that the filter goes by; shared between the store and RocksDB's threads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Floors(Arc<RwLock<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    recovered: bool,
+    /// Logs from here on are not known yet.
+    unknown_from: u64,
+    /// Logs that are live, each with the last LSN that nobody needs.
+    live: HashMap<LogId, Lsn, FixedState>,
+}
+
+impl Floors {
+    /// A log is about to come into being. Called before anything is written to it.
+    pub(crate) fn add(&self, log: LogId) {
+        let mut known = self.0.write();
+        known.live.insert(log, Lsn(0));
+        known.unknown_from = known.unknown_from.max(log.0 + 1);
+    }
+
+    /// A log is gone, durably.
+    pub(crate) fn remove(&self, log: LogId) {
+        self.0.write().live.remove(&log);
+    }
+
+    /// Nobody needs what the log has at or below `floor`; it never sinks.
+    pub(crate) fn raise(&self, log: LogId, floor: Lsn) {
+        if let Some(known) = self.0.write().live.get_mut(&log) {
+            *known = (*known).max(floor);
+        }
+    }
+
+    /// The floor of a log.
+    pub(crate) fn get(&self, log: LogId) -> Lsn {
+        self.0.read().live.get(&log).copied().unwrap_or_default()
+    }
+
+    /// Every live log has been added, and logs below `next_id` that are not among them are dead.
+    pub(crate) fn recovered(&self, next_id: u64) {
+        let mut known = self.0.write();
+        known.unknown_from = known.unknown_from.max(next_id);
+        known.recovered = true;
+    }
+
+    /// Whether a block can go.
+    pub(crate) fn is_dead(&self, log: LogId, last: Lsn) -> bool {
+        let known = self.0.read();
+        known.recovered
+            && match known.live.get(&log) {
+                Some(floor) => last <= *floor,
+                None => log.0 < known.unknown_from,
+            }
+    }
+}
+
+impl CompactionFilterFactory for Floors {
+    type Filter = Filter;
+
+    fn create(&mut self, _: CompactionFilterContext) -> Filter {
+        Filter(self.clone())
+    }
+
+    fn name(&self) -> &CStr {
+        c"barnacle.floors"
+    }
+}
+
+/// Goes by the key alone: values stay where they are.
+pub(crate) struct Filter(Floors);
+
+impl CompactionFilter for Filter {
+    fn filter(&mut self, _level: u32, key: &[u8], _value: &[u8]) -> CompactionDecision {
+        match keys::parse_block(key) {
+            Some((log, last)) if self.0.is_dead(log, last) => CompactionDecision::Remove,
+            _ => CompactionDecision::Keep,
+        }
+    }
+
+    fn name(&self) -> &CStr {
+        c"barnacle.floors"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_it_does_not_know_and_everything_before_recovery() {
+        let floors = Floors::default();
+        floors.add(LogId(3));
+        floors.raise(LogId(3), Lsn(10));
+        assert!(!floors.is_dead(LogId(3), Lsn(5)), "recovery is not complete");
+        floors.recovered(5);
+        assert!(floors.is_dead(LogId(3), Lsn(10)));
+        assert!(!floors.is_dead(LogId(3), Lsn(11)));
+        assert!(floors.is_dead(LogId(4), Lsn(11)), "below the next number and not live");
+        assert!(!floors.is_dead(LogId(5), Lsn(1)), "not known yet");
+        floors.add(LogId(6));
+        assert!(!floors.is_dead(LogId(6), Lsn(1)));
+        floors.raise(LogId(3), Lsn(4));
+        assert_eq!(floors.get(LogId(3)), Lsn(10), "a floor never sinks");
+        floors.remove(LogId(6));
+        assert!(floors.is_dead(LogId(6), Lsn(1)));
+        floors.raise(LogId(6), Lsn(1));
+        assert_eq!(floors.get(LogId(6)), Lsn(0), "a dead log stays dead");
+
+        let mut filter = Filter(floors);
+        let mut kept = |key: &[u8]| matches!(filter.filter(0, key, b""), CompactionDecision::Keep);
+        assert!(!kept(&keys::block(LogId(3), Lsn(10), 7)));
+        assert!(kept(&keys::block(LogId(3), Lsn(11), 7)));
+        assert!(kept(b"a key of another shape"));
+    }
+}

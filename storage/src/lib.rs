@@ -1,0 +1,64 @@
+//! The store: logs, sessions and positions on RocksDB, changed by one thread, durable before it is acknowledged.
+//!
+//! Barnacle keeps no queue for each client. It keeps **logs**, and each session is a **reader** with a position. Every
+//! message takes the next [`Lsn`]. A filter that one durable session holds writes to that session's own log; one that
+//! several hold has a log of its own, so that another offline subscriber costs nothing for each message.
+//!
+//! The way of a message through this crate:
+//!
+//! 1. [`encode_message`] makes its bytes, on the connection's thread, and [`Store::route`] finds the logs that it goes to.
+//! 2. [`Store::submit`] puts a [`Transaction`] into the queue of the committer.
+//! 3. The committer takes everything that waits, applies it in order to the catalog, writes one batch with one sync, and
+//!    only then publishes: tail, head, answers.
+//! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
+//! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
+//!
+//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
+//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//!
+//! This crate knows no MQTT packet, no socket and no asynchronous runtime.
+
+mod catalog;
+mod committer;
+mod database;
+mod error;
+mod floors;
+mod ids;
+mod keys;
+mod mark;
+mod message;
+mod options;
+mod outcome;
+mod packet_ids;
+mod read;
+mod reader;
+mod record;
+mod recovery;
+mod retained;
+mod shared;
+mod statistics;
+mod store;
+mod tail;
+pub mod topics;
+mod transaction;
+mod trim;
+
+pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
+pub use ids::{Epoch, LogId, Lsn, SessionId};
+pub use message::{Entry, Message};
+pub use options::{Durability, Options, Trimming};
+pub use outcome::{
+    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, Subscribed, Targets,
+};
+pub use packet_ids::PacketIdSet;
+pub use read::{Budget, Pass};
+pub use reader::{Reader, Wake, Watch};
+pub use record::encode_message;
+pub use recovery::Recovery;
+pub use retained::RetainedPage;
+pub use statistics::Statistics;
+pub use store::{Counts, Store};
+pub use transaction::{
+    Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,
+    Subscription, SubscriptionOptions, Transaction, Will,
+};

@@ -1,0 +1,65 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a store is opened. [`Options::new`] gives the values that a broker wants.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; made when it is not there.
+    pub directory: PathBuf,
+    /// When a transaction counts as committed.
+    pub durability: Durability,
+    /// Bound of the cache of what was appended last, in bytes.
+    pub tail_cache_bytes: usize,
+    /// When space is made free.
+    pub trimming: Trimming,
+}
+
+impl Options {
+    /// The defaults, for a data directory.
+    pub fn new(directory: impl Into<PathBuf>) -> Options {
+        Options {
+            directory: directory.into(),
+            durability: Durability::Fsync,
+            tail_cache_bytes: 16 * 1024 * 1024,
+            trimming: Trimming::default(),
+        }
+    }
+}
+
+/// When a transaction counts as committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Written and on the disk: survives a power cut.
+    Fsync,
+    /// Written; on the disk after at most this long. A killed process loses nothing, a power cut what was not yet there.
+    Interval(Duration),
+    /// Written; on the disk when the operating system pleases. A killed process loses nothing.
+    Os,
+}
+
+/// When space is made free that consumed messages take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimming {
+    /// How often the logs are looked at.
+    pub interval: Duration,
+    /// A log's region of the disk is rewritten when so many bytes of it are dead, and they are more than half.
+    pub dead_bytes: u64,
+    /// An open exchange whose message lies so many LSNs behind its session's position gets its own copy, and the log need
+    /// not keep the message for it any longer.
+    pub stuck_after: u64,
+    /// The same for an exchange behind which so many bytes of the log are dead.
+    pub stuck_bytes: u64,
+}
+
+impl Default for Trimming {
+    fn default() -> Trimming {
+        Trimming {
+            interval: Duration::from_secs(2),
+            dead_bytes: 32 * 1024 * 1024,
+            stuck_after: 16 * 1024,
+            stuck_bytes: 16 * 1024 * 1024,
+        }
+    }
+}

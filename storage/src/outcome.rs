@@ -1,0 +1,107 @@
+//! What the committer answers.
+
+use crate::{Epoch, LogId, Lsn, Outbound, PacketIdSet, SessionId, Subscription};
+
+/// Proof that a transaction is as durable as the configured mode makes it. Only the committer makes one, and an
+/// acknowledgement that promises durability can be built from nothing else.
+#[derive(Debug)]
+pub struct Durable {
+    pub(crate) _made_by_the_committer: (),
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// In the log and, in the default mode, on the disk.
+    Committed(Committed),
+    /// The fence did not hold: another connection has taken the session over, or it is gone. Nothing was written.
+    Fenced,
+}
+
+/// A transaction that took effect.
+#[derive(Debug)]
+pub struct Committed {
+    /// Proof for the acknowledgements it stands behind.
+    pub durable: Durable,
+    /// The store's head when it was published: everything at or below is readable.
+    pub head: Lsn,
+    /// LSN of its first Publish operation; the others follow one by one. Without one, the last LSN given out
+    /// before its place in the order (what `TakePosition` asks for).
+    pub lsn: Lsn,
+    /// An answer for each operation that has one, in order.
+    pub answers: Vec<Answer>,
+}
+
+/// The answer to one operation.
+#[derive(Debug)]
+pub enum Answer {
+    /// To `Attach`.
+    Attached(Box<Attached>),
+    /// To `Subscribe`, one for each filter, in order.
+    Subscribed(Vec<Subscribed>),
+    /// To `Unsubscribe`: whether each filter was subscribed.
+    Unsubscribed(Vec<bool>),
+    /// To `ExpireSessions` and to an `Attach` or `Detach` that ended a session: those that ended.
+    Ended(Vec<EndedSession>),
+}
+
+/// A session's state as it is at the attachment's place in the commit order.
+#[derive(Debug)]
+pub struct Attached {
+    /// A stored session was resumed: Session Present.
+    pub present: bool,
+    /// The stored session; `None` when it ends with its connection and nothing is stored.
+    pub session: Option<AttachedSession>,
+}
+
+/// A stored session, handed over.
+#[derive(Debug)]
+pub struct AttachedSession {
+    /// Its number.
+    pub id: SessionId,
+    /// This attachment's epoch.
+    pub epoch: Epoch,
+    /// Its own log and the logs of its shared filters are read through this.
+    pub reader: crate::Reader,
+    /// Subscriptions in force.
+    pub subscriptions: Vec<Subscription>,
+    /// Outbound state as last saved.
+    pub outbound: Outbound,
+    /// Messages above the saved position and at or below this may have been sent by a connection whose state was
+    /// not saved (the broker died, or was fenced off): sent again, they carry DUP and do not expire. `None`: none.
+    pub sent_unsaved_through: Option<Lsn>,
+    /// QoS 2 packet identifiers received and not released.
+    pub inbound: PacketIdSet,
+}
+
+/// What became of one filter of a SUBSCRIBE.
+#[derive(Debug, Clone)]
+pub struct Subscribed {
+    /// The session had the filter already: its position was kept.
+    pub existed: bool,
+    /// The subscription in force.
+    pub subscription: Subscription,
+}
+
+/// A session that ended.
+#[derive(Debug, Clone)]
+pub struct EndedSession {
+    /// Whose.
+    pub client_id: bytestring::ByteString,
+    /// Its will, not yet published.
+    pub will: Option<crate::Will>,
+}
+
+/// Where a publish goes: the logs that durable subscriptions gave it, as of one version of the subscriptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Targets {
+    pub(crate) version: u64,
+    pub(crate) logs: smallvec::SmallVec<[LogId; 4]>,
+}
+
+impl Targets {
+    /// Whether no durable subscription wants it.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+}

@@ -1,0 +1,329 @@
+//! Opening: what is in the directory, and the catalog rebuilt from it.
+//!
+//! Sessions, subscriptions, filters and positions are read; messages are not: where a log ends is found when it is first
+//! needed. So the start takes time for each session, not for what is queued.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use crate::catalog::{Catalog, Exchanges, Filter, Routes, Session, SharedLog, StoredSubscription};
+use crate::database::Database;
+use crate::floors::Floors;
+use crate::keys::{self, Flow};
+use crate::mark;
+use crate::record::{self, State};
+use crate::{Damaged, DecodeError, EndedSession, Lsn, OpenError, Options, SessionId};
+
+/// The schema that this version writes.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// What opening the store has found.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// Stored sessions.
+    pub sessions: usize,
+    /// Those of them that were connected when the store was last open.
+    pub interrupted_sessions: usize,
+    /// Subscriptions of stored sessions.
+    pub subscriptions: usize,
+    /// Filters that they hold with QoS 1 or 2.
+    pub filters: usize,
+    /// The last LSN that was given out.
+    pub head: Lsn,
+    /// The number of the last batch.
+    pub commit: u64,
+    /// The store was closed in an orderly way; nothing had to be replayed.
+    pub clean: bool,
+    /// First and last of the batches that had been acknowledged and are gone.
+    pub lost: Option<(u64, u64)>,
+    /// Sessions that ended because they had expired, or ended with a connection that the crash broke.
+    pub ended: Vec<EndedSession>,
+    /// How long opening took.
+    pub elapsed: Duration,
+    /// Whether RocksDB computes its checksums in hardware; `None` when it does not say.
+    pub fast_checksum: Option<bool>,
+}
+
+impl std::fmt::Display for Recovery {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "{} sessions, {} subscriptions, {} filters, head {}, commit {}; {} in {:.3} s",
+            self.sessions,
+            self.subscriptions,
+            self.filters,
+            self.head.0,
+            self.commit,
+            if self.clean { "opened" } else { "recovered after a crash" },
+            self.elapsed.as_secs_f64(),
+        )?;
+        if !self.ended.is_empty() {
+            write!(formatter, "; {} sessions had expired or ended", self.ended.len())?;
+        }
+        if let Some((first, last)) = self.lost {
+            write!(formatter, "; ACKNOWLEDGED DATA IS LOST: batches {first} to {last} are missing")?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a directory that is something else, and makes one that is not there.
+pub(crate) fn check_directory(options: &Options) -> Result<(), OpenError> {
+    let directory = &options.directory;
+    let io = |error| OpenError::Io { directory: directory.clone(), error };
+    std::fs::create_dir_all(directory).map_err(io)?;
+    match Database::list_families(options)? {
+        Some(families) => {
+            let foreign =
+                families.iter().find(|name| *name != "default" && !keys::FAMILIES.contains(&name.as_str()));
+            match foreign {
+                Some(foreign) => Err(foreign_family(options, foreign)),
+                None => Ok(()),
+            }
+        }
+        None => check_new(directory),
+    }
+}
+
+/// Makes sure that a power cut leaves the directory itself: syncing the files in it does not.
+pub(crate) fn sync_directory(options: &Options) -> Result<(), OpenError> {
+    let directory = &options.directory;
+    let sync = || {
+        let absolute = std::path::absolute(directory)?;
+        absolute.ancestors().take(2).try_for_each(|directory| std::fs::File::open(directory)?.sync_all())
+    };
+    sync().map_err(|error| OpenError::Io { directory: directory.clone(), error })
+}
+
+/// A database with families that are not ours is of a newer version, or of another kind.
+fn foreign_family(options: &Options, family: &str) -> OpenError {
+    match Database::peek_schema(options) {
+        Some(found) if found > SCHEMA => {
+            OpenError::NewerSchema { directory: options.directory.clone(), found, known: SCHEMA }
+        }
+        _ => OpenError::NotAStore {
+            directory: options.directory.clone(),
+            found: format!("a database with the family {family:?}"),
+        },
+    }
+}
+
+/// Without a database, the directory must be empty, or be left from a start that was broken off.
+fn check_new(directory: &Path) -> Result<(), OpenError> {
+    let io = |error| OpenError::Io { directory: directory.to_owned(), error };
+    let refuse = |found: String| OpenError::NotAStore { directory: directory.to_owned(), found };
+    for entry in std::fs::read_dir(directory).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if name != mark::FILE_NAME && name != crate::database::FOLDER && name != "lost+found" {
+            return Err(refuse(format!("{}, and no database", name.display())));
+        }
+    }
+    let (_, number) = mark::CommitMark::open(directory).map_err(io)?;
+    if number > 0 {
+        return Err(refuse(format!("the mark of commit {number}, and no database")));
+    }
+    Ok(())
+}
+
+/// What is read into memory.
+pub(crate) struct Loaded {
+    pub(crate) catalog: Catalog,
+    pub(crate) routes: Routes,
+    pub(crate) state: State,
+    /// Nothing has ever been committed.
+    pub(crate) new: bool,
+}
+
+pub(crate) fn load(database: &Database, options: &Options, floors: &Floors) -> Result<Loaded, OpenError> {
+    let loader = Loader { database, options };
+    let new = loader.check_schema()?;
+    let state = loader.state(new)?;
+    let mut catalog =
+        Catalog { last: state.last, next_id: state.next_id, commit: state.commit, ..Catalog::default() };
+    loader.sessions(&mut catalog)?;
+    loader.subscriptions(&mut catalog)?;
+    loader.filters(&mut catalog)?;
+    loader.flow(&mut catalog)?;
+    let routes = loader.hold_filters(&mut catalog)?;
+    for id in catalog.sessions.keys().copied().collect::<Vec<_>>() {
+        floors.add(id.own_log());
+        catalog.set_expiry(id, true);
+        catalog.moved.insert(id);
+    }
+    for log in catalog.logs.keys() {
+        floors.add(*log);
+    }
+    floors.recovered(catalog.next_id);
+    Ok(Loaded { catalog, routes, state, new })
+}
+
+struct Loader<'a> {
+    database: &'a Database,
+    options: &'a Options,
+}
+
+impl Loader<'_> {
+    /// Whether the store is new; refuses what a newer version wrote.
+    fn check_schema(&self) -> Result<bool, OpenError> {
+        let Some(row) = self.get(keys::META, keys::SCHEMA)? else { return Ok(true) };
+        let found =
+            record::decode_schema(&row).map_err(|reason| self.damaged(keys::META, keys::SCHEMA, reason))?;
+        if found > SCHEMA {
+            return Err(OpenError::NewerSchema {
+                directory: self.options.directory.clone(),
+                found,
+                known: SCHEMA,
+            });
+        }
+        Ok(false)
+    }
+
+    fn state(&self, new: bool) -> Result<State, OpenError> {
+        match self.get(keys::META, keys::STATE)? {
+            Some(row) => {
+                record::decode_state(&row).map_err(|reason| self.damaged(keys::META, keys::STATE, reason))
+            }
+            // Number 0 is no log and no session: see `LogId::RETAINED`.
+            None if new => Ok(State { next_id: 1, ..State::default() }),
+            None => Err(self.damaged(keys::META, keys::STATE, DecodeError::Truncated)),
+        }
+    }
+
+    fn sessions(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
+        self.each(keys::SESSION, |key, row| {
+            let client_id =
+                ByteString::try_from(key).map_err(|_| DecodeError::Malformed("client identifier"))?;
+            let row = record::decode_session(row)?;
+            let id = SessionId(row.id);
+            if id.0 == 0 || id.0 >= catalog.next_id || catalog.sessions.contains_key(&id) {
+                return Err(DecodeError::Malformed("session number"));
+            }
+            catalog.connected += usize::from(row.connected);
+            catalog.by_client.insert(client_id.clone(), id);
+            catalog.sessions.insert(id, Box::new(Session::new(client_id, row)));
+            Ok(())
+        })
+    }
+
+    fn subscriptions(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
+        self.each(keys::SUBSCRIPTION, |key, row| {
+            let (id, filter) =
+                keys::parse_subscription(key).ok_or(DecodeError::Malformed("subscription key"))?;
+            let row = record::decode_subscription(row)?;
+            let session =
+                catalog.sessions.get_mut(&id).ok_or(DecodeError::Malformed("subscription of no session"))?;
+            if session.subscriptions.is_empty() {
+                // Most sessions have one.
+                session.subscriptions.reserve_exact(1);
+            }
+            session.subscriptions.push(StoredSubscription {
+                filter: filter.into(),
+                options: row.options,
+                start: row.start,
+                retained_scan: row.retained_scan.map(Box::new),
+                membership: row.membership,
+            });
+            catalog.subscriptions += 1;
+            Ok(())
+        })
+    }
+
+    fn filters(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
+        self.each(keys::FILTER, |key, row| {
+            let filter = ByteString::try_from(key).map_err(|_| DecodeError::Malformed("filter"))?;
+            let log = record::decode_filter(row)?;
+            if log.0 == 0 || log.0 >= catalog.next_id || catalog.sessions.contains_key(&SessionId(log.0)) {
+                return Err(DecodeError::Malformed("log number"));
+            }
+            catalog.filters.insert(filter.clone(), Filter { holders: 0, sole: SessionId(0), log: Some(log) });
+            catalog.logs.insert(log, SharedLog { filter, members: Default::default() });
+            Ok(())
+        })
+    }
+
+    fn flow(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
+        self.each(keys::FLOW, |key, row| {
+            let (id, kind) = keys::parse_flow(key).ok_or(DecodeError::Malformed("flow key"))?;
+            let session =
+                catalog.sessions.get_mut(&id).ok_or(DecodeError::Malformed("flow of no session"))?;
+            match kind {
+                Flow::Outbound => drop(session.set_outbound(record::decode_outbound(row)?)),
+                Flow::Inbound => session.set_inbound(record::decode_inbound(row)?),
+                // Behind the outbound state in the order of the keys.
+                Flow::Held(packet_id) => {
+                    let held = (packet_id, record::decode_held_lsn(row)?);
+                    session.exchanges.get_or_insert_with(Box::<Exchanges>::default).held.push(held);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Who holds which filter, from the subscriptions.
+    fn hold_filters(&self, catalog: &mut Catalog) -> Result<Routes, OpenError> {
+        let mut routes = Routes::default();
+        let Catalog { sessions, filters, logs, .. } = catalog;
+        for (id, session) in sessions.iter() {
+            for subscription in &session.subscriptions {
+                let damaged = |reason| {
+                    let key = keys::subscription(*id, &subscription.filter);
+                    self.damaged(keys::SUBSCRIPTION, &key, DecodeError::Malformed(reason))
+                };
+                if let Some(membership) = subscription.membership {
+                    let log = logs.get_mut(&membership.log).filter(|log| log.filter == subscription.filter);
+                    log.ok_or_else(|| damaged("log of a filter"))?.members.insert(*id);
+                }
+                if !subscription.is_holder() {
+                    continue;
+                }
+                let filter = filters.entry(subscription.filter.clone()).or_insert(Filter {
+                    holders: 0,
+                    sole: *id,
+                    log: None,
+                });
+                filter.holders += 1;
+                if subscription.membership.map(|membership| membership.log) != filter.log
+                    || (filter.log.is_none() && filter.holders > 1)
+                {
+                    return Err(damaged("holder of a filter"));
+                }
+                routes.set(&subscription.filter, filter.log.unwrap_or(id.own_log()));
+            }
+        }
+        // What nobody reads is dead: its record is all that is left.
+        logs.retain(|_, log| !log.members.is_empty());
+        filters.retain(|_, filter| filter.log.is_none_or(|log| logs.contains_key(&log)));
+        Ok(routes)
+    }
+
+    fn each(
+        &self,
+        family: &'static str,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<(), DecodeError>,
+    ) -> Result<(), OpenError> {
+        let mut iterator = self.database.iterate(family, &[], None);
+        iterator.seek_to_first();
+        while let Some((key, row)) = iterator.item() {
+            take(key, row).map_err(|reason| self.damaged(family, key, reason))?;
+            iterator.next();
+        }
+        iterator.status().map_err(|error| self.engine(error.into_string()))
+    }
+
+    fn get(&self, family: &str, key: &[u8]) -> Result<Option<bytes::Bytes>, OpenError> {
+        self.database.get(family, key).map_err(|error| self.engine(error.to_string()))
+    }
+
+    fn engine(&self, reason: String) -> OpenError {
+        OpenError::Engine { directory: self.options.directory.clone(), reason }
+    }
+
+    fn damaged(&self, family: &'static str, key: &[u8], reason: DecodeError) -> OpenError {
+        OpenError::Damaged {
+            directory: self.options.directory.clone(),
+            damaged: Damaged::new(family, key, reason),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What the store's threads share, and in which order its locks are taken: catalog, routes, readers, tail.
+
+use std::sync::atomic::{
+    AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::catalog::{Catalog, Routes};
+use crate::committer::Queue;
+use crate::database::Database;
+use crate::floors::Floors;
+use crate::mark::CommitMark;
+use crate::reader::Readers;
+use crate::statistics::Counters;
+use crate::tail::Tail;
+use crate::trim::Trimmer;
+use crate::{CommitError, LogId, Lsn, Options};
+
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) database: Database,
+    pub(crate) mark: CommitMark,
+    pub(crate) queue: Queue,
+    pub(crate) catalog: Mutex<Catalog>,
+    pub(crate) routes: RwLock<Routes>,
+    pub(crate) readers: Readers,
+    pub(crate) tail: RwLock<Tail>,
+    pub(crate) floors: Floors,
+    pub(crate) counters: Counters,
+    /// The last published LSN.
+    head: AtomicU64,
+    /// The last batch that was written.
+    written_commit: AtomicU64,
+    /// The last batch that is as durable as the mode will make it.
+    durable_commit: AtomicU64,
+    /// When the next detached session expires, in milliseconds since the Unix epoch; `u64::MAX`: none does.
+    next_expiry: AtomicU64,
+    /// Logs that ended, and the batch that must be durable before they are dead.
+    pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
+    pub(crate) trimmer: Mutex<Trimmer>,
+    failure: OnceLock<Arc<str>>,
+    stop: Mutex<bool>,
+    stopping: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: Options,
+        database: Database,
+        mark: CommitMark,
+        catalog: Catalog,
+        routes: Routes,
+        floors: Floors,
+    ) -> Shared {
+        Shared {
+            head: AtomicU64::new(catalog.last.0),
+            tail: RwLock::new(Tail::new(options.tail_cache_bytes, catalog.last)),
+            written_commit: AtomicU64::new(catalog.commit),
+            durable_commit: AtomicU64::new(catalog.commit),
+            next_expiry: AtomicU64::new(u64::MAX),
+            queue: Queue::default(),
+            catalog: Mutex::new(catalog),
+            routes: RwLock::new(routes),
+            readers: Readers::default(),
+            counters: Counters::default(),
+            ended_logs: Mutex::default(),
+            trimmer: Mutex::default(),
+            failure: OnceLock::new(),
+            stop: Mutex::new(false),
+            stopping: Condvar::new(),
+            options,
+            database,
+            mark,
+            floors,
+        }
+    }
+
+    pub(crate) fn head(&self) -> Lsn {
+        Lsn(self.head.load(Acquire))
+    }
+
+    /// What is at or below becomes readable. The tail has it, and the readers have their logs.
+    pub(crate) fn publish_head(&self, head: Lsn) {
+        self.head.store(head.0, Release);
+    }
+
+    pub(crate) fn written_commit(&self) -> u64 {
+        self.written_commit.load(Acquire)
+    }
+
+    pub(crate) fn set_written_commit(&self, commit: u64) {
+        self.written_commit.store(commit, Release);
+    }
+
+    pub(crate) fn durable_commit(&self) -> u64 {
+        self.durable_commit.load(Acquire)
+    }
+
+    pub(crate) fn set_durable_commit(&self, commit: u64) {
+        self.durable_commit.fetch_max(commit, AcqRel);
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<u64> {
+        Some(self.next_expiry.load(Relaxed)).filter(|millis| *millis != u64::MAX)
+    }
+
+    pub(crate) fn set_next_expiry(&self, millis: Option<u64>) {
+        self.next_expiry.store(millis.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The first failure is the one that counts: nothing is committed from here on.
+    pub(crate) fn fail(&self, reason: String) {
+        tracing::error!(reason, "the store has failed and takes nothing more");
+        let _ = self.failure.set(reason.into());
+    }
+
+    pub(crate) fn failure(&self) -> Option<CommitError> {
+        self.failure.get().map(|reason| CommitError::Failed(reason.clone()))
+    }
+
+    /// Ends the threads that wait between their turns.
+    pub(crate) fn stop(&self) {
+        *self.stop.lock() = true;
+        self.stopping.notify_all();
+        self.readers.stop();
+    }
+
+    /// Waits for a thread's next turn; `false` when there is none.
+    pub(crate) fn wait_for_turn(&self, interval: Duration) -> bool {
+        let mut stop = self.stop.lock();
+        if !*stop {
+            self.stopping.wait_for(&mut stop, interval);
+        }
+        !*stop
+    }
+}

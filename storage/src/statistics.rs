@@ -1,0 +1,49 @@
+//! Counters since the store was opened.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What the store has done since it was opened.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Statistics {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> Statistics {
+                Statistics { $($name: self.$name.load(Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Batches written.
+    commits,
+    /// Times that the write-ahead log was brought to the disk.
+    syncs,
+    /// Transactions taken, those included that were fenced off or wrote nothing.
+    transactions,
+    /// Messages published.
+    messages,
+    /// Messages appended to a log; one message counts once for each log.
+    appends,
+    /// Blocks that they were written as.
+    blocks,
+    /// Bytes written to the write-ahead log.
+    wal_bytes,
+    /// Messages copied out of a log for an exchange that would have kept the log from being trimmed.
+    rescued_exchanges,
+    /// Times that a part of a log was rewritten to make space free.
+    trims,
+}
+
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Relaxed);
+}

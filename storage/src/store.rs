@@ -1,0 +1,352 @@
+//! The store as others see it.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use rocksdb::WriteBatch;
+
+use crate::committer::{self, Apply, Work};
+use crate::database::Database;
+use crate::floors::Floors;
+use crate::keys;
+use crate::mark::CommitMark;
+use crate::reader::Wake;
+use crate::record::{self, State};
+use crate::recovery::{self, Loaded, SCHEMA};
+use crate::shared::Shared;
+use crate::trim;
+use crate::{
+    Budget, CloseError, CommitError, Durability, Exchange, Lsn, Message, OpenError, Operation, Options,
+    Outcome, Pass, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Targets,
+    Transaction, Watch,
+};
+
+/// The open store. Cheap to clone; when the last clone is dropped without [`Store::close`], it stops as it would in a crash:
+/// what was acknowledged is kept, what still waited is refused.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// How many of what the store knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Stored sessions.
+    pub sessions: usize,
+    /// Those with a connection.
+    pub connected: usize,
+    /// Subscriptions of stored sessions.
+    pub subscriptions: usize,
+    /// Filters that they hold with QoS 1 or 2.
+    pub filters: usize,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store in `options.directory`, and tells what it has found there.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is in use, holds something else or data of a newer version, or cannot be read.
+    pub fn open(options: Options) -> Result<(Store, Recovery), OpenError> {
+        let began = Instant::now();
+        recovery::check_directory(&options)?;
+        let floors = Floors::default();
+        let database = Database::open(&options, &floors)?;
+        let (mark, marked) = CommitMark::open(&options.directory)
+            .map_err(|error| OpenError::Io { directory: options.directory.clone(), error })?;
+        recovery::sync_directory(&options)?;
+        let Loaded { mut catalog, routes, state, new } = recovery::load(&database, &options, &floors)?;
+        let lost = (marked > state.commit).then_some((state.commit + 1, marked));
+        // A number that was given out once is not given out again.
+        catalog.commit = catalog.commit.max(marked);
+        let interrupted_sessions = catalog.connected;
+
+        let directory = options.directory.clone();
+        let shared = Arc::new(Shared::new(options, database, mark, catalog, routes, floors));
+        let ended =
+            begin(&shared).map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
+        let counts = counts(&shared);
+        let recovery = Recovery {
+            sessions: counts.sessions,
+            interrupted_sessions,
+            subscriptions: counts.subscriptions,
+            filters: counts.filters,
+            head: shared.head(),
+            commit: shared.written_commit(),
+            clean: state.clean || new,
+            lost,
+            ended,
+            elapsed: began.elapsed(),
+            fast_checksum: shared.database.has_fast_checksum(),
+        };
+        if lost.is_some() {
+            tracing::error!(%recovery, "acknowledged data is lost");
+        }
+        let threads = Mutex::new(start_threads(&shared));
+        Ok((Store { handle: Arc::new(Handle { shared, threads }) }, recovery))
+    }
+
+    /// Gives the committer a transaction. Never blocks. `done` is called once, on the committer's thread, with what
+    /// became of it: it must be quick, and must not wait for the store.
+    ///
+    /// # Panics
+    ///
+    /// When an operation that works on a session is in a transaction without a fence: a bug of the caller.
+    pub fn submit(
+        &self,
+        transaction: Transaction,
+        done: impl FnOnce(Result<Outcome, CommitError>) + Send + 'static,
+    ) {
+        let fenced = transaction.fence.is_some();
+        assert!(
+            fenced || !transaction.operations.iter().any(needs_fence),
+            "an operation on a session names it in the transaction's fence"
+        );
+        let shared = &self.handle.shared;
+        if let Err(Work::Transaction(_, done)) =
+            shared.queue.push(Work::Transaction(transaction, Box::new(done)))
+        {
+            done(Err(shared.failure().unwrap_or(CommitError::Closed)));
+        }
+    }
+
+    /// Bytes of transactions that were submitted and not yet answered.
+    pub fn pending_bytes(&self) -> usize {
+        self.handle.shared.queue.pending_bytes()
+    }
+
+    /// The logs that a publish of QoS 1 or 2 on this topic goes to, as of now. Quick, and shared among threads.
+    pub fn route(&self, topic: &str) -> Targets {
+        self.handle.shared.routes.read().targets(topic)
+    }
+
+    /// The last published LSN: everything at or below is readable.
+    pub fn head(&self) -> Lsn {
+        self.handle.shared.head()
+    }
+
+    /// One pass of the merge over the reader's logs, from above `position` up to the head when it began. May read from the
+    /// disk, and wait for it. A reader of an attachment that is over gets nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a log is damaged or RocksDB fails; nothing of the pass is then given.
+    pub fn read(&self, reader: &Reader, position: Lsn, budget: Budget) -> Result<Pass, ReadError> {
+        let pass = self.handle.shared.pass(reader, position, budget, true)?;
+        Ok(pass.expect("with the disk, a pass reaches everything"))
+    }
+
+    /// The same as [`Store::read`], if all that it would yield is in memory; it never waits for the disk.
+    pub fn read_tail(&self, reader: &Reader, position: Lsn, budget: Budget) -> Option<Pass> {
+        // Blocks in memory are as we wrote them; should one not decode, the disk has the last word.
+        self.handle.shared.pass(reader, position, budget, false).ok().flatten()
+    }
+
+    /// The message of an open exchange: its own copy, or else what the log has. `None`: nowhere, because the exchange is
+    /// not open any more.
+    ///
+    /// # Errors
+    ///
+    /// When the record is damaged or RocksDB fails.
+    pub fn read_exchange(
+        &self,
+        session: SessionId,
+        exchange: &Exchange,
+    ) -> Result<Option<Message>, ReadError> {
+        self.handle.shared.read_exchange(session, exchange)
+    }
+
+    /// Retained messages that a filter matches, in the order of their topics, with an LSN up to `scan.through` and behind
+    /// `scan.after_topic`. One call does bounded work: a page may be empty and not the last.
+    ///
+    /// # Errors
+    ///
+    /// When a record is damaged or RocksDB fails.
+    pub fn read_retained(
+        &self,
+        filter: &str,
+        scan: &RetainedScan,
+        budget: Budget,
+    ) -> Result<RetainedPage, ReadError> {
+        self.handle.shared.retained_page(filter, scan, budget)
+    }
+
+    /// Has `wake` called whenever a log of the reader has got entries, until the watch is dropped. What was there
+    /// before wakes nobody: watch first, then read. A newer watch on the same reader replaces the older.
+    pub fn watch(&self, reader: &Reader, wake: Wake) -> Watch {
+        Watch::new(reader, wake)
+    }
+
+    /// How many sessions, subscriptions and filters there are.
+    pub fn counts(&self) -> Counts {
+        counts(&self.handle.shared)
+    }
+
+    /// When the next detached session expires, in milliseconds since the Unix epoch; see [`Operation::ExpireSessions`].
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.handle.shared.next_expiry()
+    }
+
+    /// What the store has done since it was opened.
+    pub fn statistics(&self) -> Statistics {
+        self.handle.shared.counters.snapshot()
+    }
+
+    /// Looks for space to make free, now and on this thread, as the store does by itself now and then.
+    pub fn trim(&self) {
+        trim::turn(&self.handle.shared);
+    }
+
+    /// Closes the store: what waits is committed, everything is brought to the disk and marked as closed in order. Other clones
+    /// take no transactions any more; the directory is free when the last of them is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the store had failed, or fails now; what was acknowledged is safe all the same.
+    pub fn close(self) -> Result<(), CloseError> {
+        let shared = &self.handle.shared;
+        shared.queue.close();
+        self.handle.join();
+        match shared.failure() {
+            Some(CommitError::Failed(reason)) => return Err(CloseError::Failed(reason)),
+            Some(CommitError::Closed) | None => {}
+        }
+        mark_closed(shared).map_err(|error| CloseError::Engine(error.into_string()))
+    }
+}
+
+impl Handle {
+    /// Ends the threads and waits for them, but for the one that this runs on.
+    fn join(&self) {
+        self.shared.stop();
+        for thread in self.threads.lock().drain(..) {
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the store has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.refuse();
+        self.shared.queue.close();
+        self.join();
+    }
+}
+
+fn needs_fence(operation: &Operation) -> bool {
+    !matches!(
+        operation,
+        Operation::Attach(_)
+            | Operation::ExpireSessions { .. }
+            | Operation::Publish(_)
+            | Operation::TakePosition
+    )
+}
+
+/// The first batch: it settles the sessions that were interrupted, and takes back the mark of an orderly end.
+fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
+    let (ended, prepared) = {
+        let mut catalog = shared.catalog.lock();
+        let mut apply = Apply::new(&mut catalog, shared);
+        let ended = apply.settle_sessions(now_millis());
+        apply.put_schema(SCHEMA);
+        (ended, apply.finish())
+    };
+    committer::write_and_publish(shared, prepared)?;
+    Ok(ended)
+}
+
+fn start_threads(shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
+    let start = |name: &str, work: fn(&Shared)| {
+        let shared = shared.clone();
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(&shared))
+            .expect("the system starts a few threads")
+    };
+    let mut threads = vec![
+        start("committer", committer::run),
+        start("notifier", |shared| shared.readers.notify_crowds()),
+        start("trimmer", trim::run),
+    ];
+    if let Durability::Interval(_) = shared.options.durability {
+        threads.push(start("syncer", committer::sync_at_intervals));
+    }
+    threads
+}
+
+fn counts(shared: &Shared) -> Counts {
+    let catalog = shared.catalog.lock();
+    Counts {
+        sessions: catalog.sessions.len(),
+        connected: catalog.connected,
+        subscriptions: catalog.subscriptions,
+        filters: catalog.filters.len(),
+    }
+}
+
+fn mark_closed(shared: &Shared) -> Result<(), rocksdb::Error> {
+    let mut catalog = shared.catalog.lock();
+    catalog.commit += 1;
+    let state = State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: true };
+    let mut writes = WriteBatch::default();
+    writes.put_cf(shared.database.family(keys::META), keys::STATE, record::encode_state(&state));
+    shared.database.write(writes, true)?;
+    if let Err(error) = shared.mark.set(state.commit) {
+        tracing::warn!(%error, "the commit mark was not written");
+    }
+    shared.database.flush()
+}
+
+fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::{Attach, CloseError};
+
+    #[test]
+    fn a_store_that_has_failed_refuses_everything_and_publishes_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (store, _) = Store::open(Options::new(directory.path())).expect("opens");
+        let before = store.statistics();
+        store.handle.shared.fail("the disk is gone".to_owned());
+        store.handle.shared.fail("a later failure".to_owned());
+        let (answer, answered) = mpsc::channel();
+        for _ in 0..2 {
+            let attach = Attach {
+                client_id: "a".into(),
+                clean_start: false,
+                session_expiry_interval: 1,
+                protocol_level: 5,
+                will: None,
+                now_millis: 0,
+            };
+            let answer = answer.clone();
+            let operations = vec![Operation::Attach(attach), Operation::TakePosition];
+            store.submit(Transaction { fence: None, operations }, move |outcome| {
+                answer.send(outcome).expect("the test waits");
+            });
+        }
+        let failed = CommitError::Failed("the disk is gone".into());
+        for outcome in answered.iter().take(2) {
+            assert_eq!(outcome.err(), Some(failed.clone()));
+        }
+        assert_eq!((store.statistics(), store.counts().sessions), (before, 0));
+        assert_eq!(store.close(), Err(CloseError::Failed("the disk is gone".into())));
+    }
+}

@@ -1,0 +1,252 @@
+//! Topic filters: matching one against a topic, and a tree that finds all that match.
+//!
+//! The rules are those of section 4.7: `+` stands for one level, `#` for any number of levels at the end, the level
+//! above included; a filter that begins with a wildcard matches no topic that begins with `$` [MQTT-4.7.2-1]. Filters
+//! and topics are taken to be valid, as the wire format makes sure.
+//!
+//! A topic may have 65,536 levels. The tree keeps its nodes in one vector and walks them with a list of its own, so
+//! that neither a subscription nor a publish can exhaust the stack.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use smallvec::{SmallVec, smallvec};
+
+/// Whether a topic filter matches a topic name.
+pub fn topic_matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for part in filter.split('/') {
+        if part == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if part == "+" || part == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// A value for each of many filters, found by the topics that they match.
+#[derive(Debug)]
+pub struct TopicTree<T> {
+    nodes: Vec<Node<T>>,
+    /// Nodes that are not in use.
+    free: Vec<u32>,
+    values: usize,
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    parent: u32,
+    /// Children by name; most nodes have few, and a leaf has none and allocates nothing.
+    children: HashMap<Box<str>, u32, RandomState>,
+    /// The child for `+`.
+    plus: u32,
+    /// The value of the filter that ends here.
+    value: Option<T>,
+    /// The value of the filter that ends here with `#` as one more level.
+    below: Option<T>,
+}
+
+const ROOT: u32 = 0;
+const NONE: u32 = u32::MAX;
+
+impl<T> Default for TopicTree<T> {
+    fn default() -> TopicTree<T> {
+        TopicTree { nodes: vec![Node::new(NONE)], free: Vec::new(), values: 0 }
+    }
+}
+
+impl<T> Node<T> {
+    fn new(parent: u32) -> Node<T> {
+        Node { parent, children: HashMap::default(), plus: NONE, value: None, below: None }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.children.is_empty() && self.plus == NONE && self.value.is_none() && self.below.is_none()
+    }
+}
+
+impl<T> TopicTree<T> {
+    /// A tree without filters.
+    pub fn new() -> TopicTree<T> {
+        TopicTree::default()
+    }
+
+    /// How many filters have a value.
+    pub fn len(&self) -> usize {
+        self.values
+    }
+
+    /// Whether no filter has a value.
+    pub fn is_empty(&self) -> bool {
+        self.values == 0
+    }
+
+    /// Gives a filter its value; the one it had comes back.
+    pub fn insert(&mut self, filter: &str, value: T) -> Option<T> {
+        let old = self.slot(filter).replace(value);
+        self.values += usize::from(old.is_none());
+        old
+    }
+
+    /// The value of a filter, which is made if it has none.
+    pub fn get_or_insert_with(&mut self, filter: &str, make: impl FnOnce() -> T) -> &mut T {
+        if self.get(filter).is_none() {
+            self.insert(filter, make());
+        }
+        self.get_mut(filter).expect("it was there, or has just been inserted")
+    }
+
+    /// The value of exactly this filter.
+    pub fn get(&self, filter: &str) -> Option<&T> {
+        let (node, below) = self.find(filter)?;
+        let node = &self.nodes[node as usize];
+        if below { node.below.as_ref() } else { node.value.as_ref() }
+    }
+
+    /// The value of exactly this filter, to be changed.
+    pub fn get_mut(&mut self, filter: &str) -> Option<&mut T> {
+        let (node, below) = self.find(filter)?;
+        let node = &mut self.nodes[node as usize];
+        if below { node.below.as_mut() } else { node.value.as_mut() }
+    }
+
+    /// Takes a filter out, with the nodes that only it needed.
+    pub fn remove(&mut self, filter: &str) -> Option<T> {
+        let (index, below) = self.find(filter)?;
+        let node = &mut self.nodes[index as usize];
+        let old = if below { node.below.take() } else { node.value.take() }?;
+        self.values -= 1;
+        self.prune(index, filter.strip_suffix("/#").unwrap_or(filter));
+        Some(old)
+    }
+
+    /// Calls `found` with the value of every filter that matches the topic, in no particular order.
+    pub fn for_each_match<'a>(&'a self, topic: &str, mut found: impl FnMut(&'a T)) {
+        if self.values == 0 {
+            return;
+        }
+        let end = topic.len() + 1;
+        let hidden = topic.starts_with('$');
+        // Nodes still to be looked at, each with the place in the topic where its next level begins.
+        let mut open: SmallVec<[(u32, usize); 16]> = smallvec![(ROOT, 0)];
+        while let Some((index, start)) = open.pop() {
+            let node = &self.nodes[index as usize];
+            let wildcards = !(hidden && index == ROOT);
+            if wildcards && let Some(value) = &node.below {
+                found(value);
+            }
+            if start == end {
+                if let Some(value) = &node.value {
+                    found(value);
+                }
+                continue;
+            }
+            let level = &topic[start..];
+            let level = &level[..level_length(level)];
+            let next = start + level.len() + 1;
+            if wildcards && node.plus != NONE {
+                open.push((node.plus, next));
+            }
+            if let Some(child) = node.children.get(level) {
+                open.push((*child, next));
+            }
+        }
+    }
+
+    /// Calls `found` with every value.
+    pub fn for_each<'a>(&'a self, mut found: impl FnMut(&'a T)) {
+        for node in &self.nodes {
+            node.value.iter().chain(&node.below).for_each(&mut found);
+        }
+    }
+
+    /// The node of a filter, and whether its value is the one for `#` there.
+    fn find(&self, filter: &str) -> Option<(u32, bool)> {
+        let mut index = ROOT;
+        for level in filter.split('/') {
+            let node = &self.nodes[index as usize];
+            index = match level {
+                "#" => return Some((index, true)),
+                "+" if node.plus != NONE => node.plus,
+                "+" => return None,
+                name => *node.children.get(name)?,
+            };
+        }
+        Some((index, false))
+    }
+
+    fn slot(&mut self, filter: &str) -> &mut Option<T> {
+        let mut index = ROOT;
+        for level in filter.split('/') {
+            if level == "#" {
+                return &mut self.nodes[index as usize].below;
+            }
+            index = self.child(index, level);
+        }
+        &mut self.nodes[index as usize].value
+    }
+
+    /// The child that a level leads to, made if it is not there.
+    fn child(&mut self, parent: u32, level: &str) -> u32 {
+        let node = &self.nodes[parent as usize];
+        let known = if level == "+" {
+            Some(node.plus).filter(|plus| *plus != NONE)
+        } else {
+            node.children.get(level).copied()
+        };
+        if let Some(index) = known {
+            return index;
+        }
+        let plus = level == "+";
+        let made = Node::new(parent);
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.nodes[index as usize] = made;
+                index
+            }
+            None => {
+                self.nodes.push(made);
+                u32::try_from(self.nodes.len() - 1)
+                    .expect("four thousand million nodes do not fit into memory")
+            }
+        };
+        let node = &mut self.nodes[parent as usize];
+        if plus {
+            node.plus = index;
+        } else {
+            node.children.insert(level.into(), index);
+        }
+        index
+    }
+
+    /// Gives back a node that holds nothing, and those above that held only it. The levels of `path` lead to it.
+    fn prune(&mut self, mut index: u32, path: &str) {
+        let mut levels = path.rsplit('/');
+        while index != ROOT && self.nodes[index as usize].is_unused() {
+            let level = levels.next().expect("each node but the root has a level");
+            let above = std::mem::replace(&mut self.nodes[index as usize], Node::new(NONE)).parent;
+            let parent = &mut self.nodes[above as usize];
+            if parent.plus == index {
+                parent.plus = NONE;
+            } else {
+                parent.children.remove(level);
+            }
+            self.free.push(index);
+            index = above;
+        }
+    }
+}
+
+/// Where a level ends.
+fn level_length(rest: &str) -> usize {
+    rest.as_bytes().iter().position(|byte| *byte == b'/').unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests;

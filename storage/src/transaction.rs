@@ -1,0 +1,207 @@
+//! What a caller asks of the committer: all that one event changes, durable whole or not at all.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::{Epoch, LogId, Lsn, PacketIdSet, SessionId, Targets};
+
+/// All that one event changes. Its operations take effect in order, at one place in the commit order.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// When set, the whole transaction falls away (`Outcome::Fenced`) unless this session exists with this epoch
+    /// at the transaction's place in the commit order.
+    pub fence: Option<(SessionId, Epoch)>,
+    /// The changes, in order.
+    pub operations: Vec<Operation>,
+}
+
+/// One change.
+#[derive(Debug)]
+pub enum Operation {
+    /// A client connects: see [`Attach`].
+    Attach(Attach),
+    /// The fenced session's connection has ended (or its terms changed at DISCONNECT).
+    Detach(Detach),
+    /// Ends the fenced session: its subscriptions, exchanges, own log and will go.
+    End,
+    /// Ends every detached session whose expiry has passed at `now_millis`.
+    ExpireSessions {
+        /// Milliseconds since the Unix epoch.
+        now_millis: u64,
+    },
+    /// Appends a message to the logs of its targets, and keeps or clears it as retained. Takes one LSN, whether
+    /// or not anyone wants it.
+    Publish(Publish),
+    /// Adds or replaces subscriptions of the fenced session.
+    Subscribe(Vec<NewSubscription>),
+    /// Removes subscriptions of the fenced session; an unknown filter is reported, not an error.
+    Unsubscribe(Vec<ByteString>),
+    /// A subscription that is not durable takes its place in the order: nothing is written.
+    TakePosition,
+    /// Replaces the fenced session's set of QoS 2 packet identifiers received and not yet released.
+    SaveInbound(PacketIdSet),
+    /// Replaces the fenced session's outbound state.
+    SaveOutbound(Outbound),
+    /// Replaces the fenced session's will (`None` removes it).
+    SaveWill(Option<Will>),
+    /// Advances or ends (`None`) the retained scan of one of the fenced session's subscriptions.
+    SaveRetainedScan {
+        /// The subscription.
+        filter: ByteString,
+        /// The last topic handed out; `None`: the scan is done.
+        after_topic: Option<ByteString>,
+    },
+    /// Keeps a body for an open exchange of the fenced session (retained messages; what a trim passes).
+    /// It goes when an outbound state is saved in which no exchange has this packet identifier and LSN.
+    Hold {
+        /// Packet identifier of the exchange.
+        packet_id: u16,
+        /// LSN of the message.
+        lsn: Lsn,
+        /// The encoded message ([`crate::encode_message`]).
+        body: Bytes,
+    },
+}
+
+/// A client connects.
+#[derive(Debug, Clone)]
+pub struct Attach {
+    /// Client identifier, not empty.
+    pub client_id: ByteString,
+    /// Clean Start (clean session in 3.1.1): what is stored ends first.
+    pub clean_start: bool,
+    /// Session Expiry Interval in seconds; 0: the session ends with its connection and a new one is not stored;
+    /// `u32::MAX`: never.
+    pub session_expiry_interval: u32,
+    /// Protocol level, 3, 4 or 5.
+    pub protocol_level: u8,
+    /// Will message of this connection.
+    pub will: Option<Will>,
+    /// Milliseconds since the Unix epoch.
+    pub now_millis: u64,
+}
+
+/// A connection's end.
+#[derive(Debug, Clone)]
+pub struct Detach {
+    /// Session Expiry Interval from here on, in seconds. 0 ends the session.
+    pub session_expiry_interval: u32,
+    /// Milliseconds since the Unix epoch: the expiry counts from here.
+    pub now_millis: u64,
+}
+
+/// A message to be stored.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Topic name (also inside `body`; here for matching and as the retained key).
+    pub topic: ByteString,
+    /// The encoded message ([`crate::encode_message`]).
+    pub body: Bytes,
+    /// Deadline, as in the message: the committer never opens the body.
+    pub expires_at_millis: Option<u64>,
+    /// Quality of service 0, 1 or 2. 0 is appended to no log.
+    pub qos: u8,
+    /// Where it goes, as matched by [`crate::Store::route`]; matched again if subscriptions changed since.
+    pub targets: Targets,
+    /// What becomes of the topic's retained message.
+    pub retained: RetainedChange,
+}
+
+/// What a publish does to its topic's retained message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetainedChange {
+    /// Not a retained publish.
+    Leave,
+    /// The topic's retained message is this one from here on.
+    Set,
+    /// The topic has none from here on (empty payload).
+    Clear,
+}
+
+/// A subscription asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSubscription {
+    /// Topic filter, validated.
+    pub filter: ByteString,
+    /// Its options.
+    pub options: SubscriptionOptions,
+    /// Retained messages are to be sent (Retain Handling is judged by the committer against whether the
+    /// subscription existed: 0 always, 1 only if new, 2 never).
+    pub retain_handling: u8,
+}
+
+/// Options of a subscription, as the standard names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct SubscriptionOptions {
+    /// Maximum QoS, 0, 1 or 2.
+    pub qos: u8,
+    /// No Local.
+    pub no_local: bool,
+    /// Retain As Published.
+    pub retain_as_published: bool,
+    /// Subscription Identifier.
+    pub identifier: Option<u32>,
+}
+
+/// A subscription in force, as a session's record has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Topic filter.
+    pub filter: ByteString,
+    /// Its options.
+    pub options: SubscriptionOptions,
+    /// Messages with a greater LSN are its own; kept when the same filter is subscribed again [MQTT-3.8.4-4].
+    pub start: Lsn,
+    /// Its scan of retained messages, when not yet done.
+    pub retained_scan: Option<RetainedScan>,
+}
+
+/// A scan of retained messages that belongs to a SUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct RetainedScan {
+    /// Messages at or below this go out as retained; newer ones arrive live.
+    pub through: Lsn,
+    /// The last topic handed out; empty: none yet.
+    pub after_topic: String,
+}
+
+/// Outbound state of a session: a position and the exchanges that are open, in the order sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Outbound {
+    /// Every message of the session's logs at or below has been taken into an exchange, sent at QoS 0, or dropped.
+    pub position: Lsn,
+    /// The last packet identifier that was given out in sequence; 0 before the first.
+    pub last_packet_id: u16,
+    /// Exchanges that have begun and not ended, in the order sent.
+    pub open: Vec<Exchange>,
+}
+
+/// An open exchange: what was frozen when the message entered the window.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Exchange {
+    /// Packet identifier.
+    pub packet_id: u16,
+    /// The message.
+    pub lsn: Lsn,
+    /// Where it can be read, unless held ([`LogId::RETAINED`]: only held).
+    pub log: LogId,
+    /// QoS of the delivery, 1 or 2.
+    pub qos: u8,
+    /// PUBREC has been seen: PUBREL is what is sent again.
+    pub received: bool,
+    /// RETAIN flag of the delivery.
+    pub retain: bool,
+    /// Subscription Identifiers of the delivery.
+    pub subscription_identifiers: Vec<u32>,
+}
+
+/// A will, kept with its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Will {
+    /// Topic, properties, payload, QoS and RETAIN; its `published_at_millis` and deadline are set when it is published.
+    pub message: crate::Message,
+    /// Will Delay Interval in seconds.
+    pub delay_interval: u32,
+    /// Message Expiry Interval in seconds.
+    pub message_expiry_interval: Option<u32>,
+}

@@ -1,0 +1,202 @@
+//! Trimming: finding out what of the logs is dead, and making its space free.
+//!
+//! A log is dead up to its floor: the lowest of what its readers' positions and open exchanges still need, and always
+//! below its last entry, so that its last block stays and its ordinals go on. Floors are given to the compaction
+//! filter once the positions that they derive from are durable. Most dead blocks go when RocksDB rewrites files anyway; a log of
+//! which enough is dead is rewritten at once.
+//!
+//! An exchange that stays open while its session reads on would pin its log: its message is copied first.
+
+use std::collections::HashSet;
+
+use crate::catalog::{Catalog, Session};
+use crate::committer::Work;
+use crate::keys;
+use crate::read::log_bounds;
+use crate::shared::Shared;
+use crate::statistics::add;
+use crate::{Exchange, LogId, Lsn, SessionId};
+
+/// Sessions that one turn looks at.
+const SESSIONS_A_TURN: usize = 512;
+
+/// The thread: takes a turn now and then.
+pub(crate) fn run(shared: &Shared) {
+    while shared.wait_for_turn(shared.options.trimming.interval) {
+        turn(shared);
+    }
+}
+
+/// What goes on from turn to turn.
+#[derive(Debug, Default)]
+pub(crate) struct Trimmer {
+    /// Floors that wait for a batch to become durable.
+    pending: Vec<(u64, Vec<(LogId, Lsn)>)>,
+    /// Logs whose floor has risen since their space was last looked at.
+    risen: HashSet<LogId>,
+    /// Logs that are gone, whose space has not been looked at.
+    gone: Vec<LogId>,
+}
+
+/// What a survey of the catalog finds.
+#[derive(Default)]
+struct Survey {
+    /// The batch that what was found stems from.
+    commit: u64,
+    /// Floors as the readers allow them, and the last LSN where it is known.
+    floors: Vec<(LogId, Lsn, Option<Lsn>)>,
+    /// Exchanges that lie far behind.
+    exchanges: Vec<(SessionId, Exchange, Lsn)>,
+}
+
+pub(crate) fn turn(shared: &Shared) {
+    if shared.failure().is_some() {
+        return;
+    }
+    let mut trimmer = shared.trimmer.lock();
+    let survey = survey(&mut shared.catalog.lock(), shared);
+    rescue(shared, &survey.exchanges);
+    trimmer.pending.push((survey.commit, settled_floors(shared, survey.floors)));
+    trimmer.settle(shared);
+    trimmer.reclaim(shared);
+}
+
+fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
+    let moved: Vec<SessionId> = catalog.moved.iter().take(SESSIONS_A_TURN).copied().collect();
+    let mut survey = Survey { commit: catalog.commit, ..Survey::default() };
+    let mut shared_logs = HashSet::new();
+    for id in moved {
+        catalog.moved.remove(&id);
+        let Some(session) = catalog.sessions.get(&id) else { continue };
+        let own = id.own_log();
+        survey.floors.push((own, session.floor(own, Lsn(0)), catalog.heads.get(&own).map(|head| head.last)));
+        shared_logs.extend(session.memberships().map(|membership| membership.log));
+        survey.exchanges.extend(lagging(id, session, shared));
+    }
+    for log in shared_logs {
+        let floor = shared_floor(catalog, log);
+        survey.floors.push((log, floor, catalog.heads.get(&log).map(|head| head.last)));
+    }
+    survey
+}
+
+/// The lowest of what the members of a filter's log need.
+fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
+    let Some(known) = catalog.logs.get(&log) else { return Lsn(0) };
+    let needs = known.members.iter().filter_map(|member| {
+        let session = &catalog.sessions[member];
+        let at = session.find(&known.filter).expect("who reads a filter's log subscribes to it");
+        let part = session.subscriptions[at].membership.expect("who reads a filter's log has a part of it");
+        let floor = session.floor(log, part.from);
+        (floor < part.until).then_some(floor)
+    });
+    needs.min().unwrap_or(Lsn(u64::MAX))
+}
+
+/// Exchanges whose messages are so many LSNs behind that they are copied at once, and the oldest, which may have many
+/// bytes behind it.
+fn lagging(id: SessionId, session: &Session, shared: &Shared) -> Vec<(SessionId, Exchange, Lsn)> {
+    let position = session.position;
+    let limit = position.0.saturating_sub(shared.options.trimming.stuck_after);
+    let oldest = session.exchanges_in_logs().map(|exchange| exchange.lsn).min();
+    session
+        .exchanges_in_logs()
+        .filter(|exchange| exchange.lsn.0 < limit || Some(exchange.lsn) == oldest)
+        .map(|exchange| (id, exchange.clone(), position))
+        .collect()
+}
+
+/// Has the committer copy the messages of exchanges that are stuck.
+fn rescue(shared: &Shared, exchanges: &[(SessionId, Exchange, Lsn)]) {
+    let trimming = &shared.options.trimming;
+    for (session, exchange, position) in exchanges {
+        let stuck = exchange.lsn.0 < position.0.saturating_sub(trimming.stuck_after) || {
+            let from = keys::block(exchange.log, exchange.lsn, 0);
+            let to = keys::block(exchange.log, *position, 0);
+            from < to && shared.database.log_bytes(&from, &to) > trimming.stuck_bytes
+        };
+        if !stuck {
+            continue;
+        }
+        match shared.find_entry(exchange.log, exchange.lsn) {
+            Ok(Some(entry)) => {
+                let body = entry.body().to_vec().into();
+                let work = Work::Rescue {
+                    session: *session,
+                    packet_id: exchange.packet_id,
+                    lsn: exchange.lsn,
+                    body,
+                };
+                // A closed queue means that there is nothing to trim any more.
+                let _ = shared.queue.push(work);
+            }
+            // Its session has ended meanwhile, or the exchange has; or it is damaged, and the reader says so.
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the message of an open exchange cannot be read"),
+        }
+    }
+}
+
+/// Floors that leave each log its last block, and that are news.
+fn settled_floors(shared: &Shared, found: Vec<(LogId, Lsn, Option<Lsn>)>) -> Vec<(LogId, Lsn)> {
+    let mut floors = Vec::new();
+    for (log, floor, last) in found {
+        let known = shared.floors.get(log);
+        if floor <= known {
+            continue;
+        }
+        let last = match last {
+            Some(last) => last,
+            None => shared.end_of_log(log).map_or(Lsn(0), |head| head.last),
+        };
+        let floor = floor.min(Lsn(last.0.saturating_sub(1)));
+        if floor > known {
+            floors.push((log, floor));
+        }
+    }
+    floors
+}
+
+impl Trimmer {
+    /// Gives the filter what derives from durable batches.
+    fn settle(&mut self, shared: &Shared) {
+        let durable = shared.durable_commit();
+        for (_, floors) in self.pending.extract_if(.., |(commit, _)| *commit <= durable) {
+            for (log, floor) in floors {
+                shared.floors.raise(log, floor);
+                self.risen.insert(log);
+            }
+        }
+        for (_, log) in shared.ended_logs.lock().extract_if(.., |(commit, _)| *commit <= durable) {
+            shared.floors.remove(log);
+            self.risen.remove(&log);
+            self.gone.push(log);
+        }
+    }
+
+    /// Rewrites where enough is dead.
+    fn reclaim(&mut self, shared: &Shared) {
+        let least = shared.options.trimming.dead_bytes;
+        for log in self.risen.drain() {
+            let (first, end) = log_bounds(log);
+            let to = keys::block(log, shared.floors.get(log), u64::MAX);
+            let dead = shared.database.log_bytes(&first, &to);
+            if dead >= least && dead * 2 > shared.database.log_bytes(&first, &end) {
+                rewrite(shared, &first, &to);
+            }
+        }
+        for log in self.gone.drain(..) {
+            let (first, end) = log_bounds(log);
+            if shared.database.log_bytes(&first, &end) >= least {
+                rewrite(shared, &first, &keys::block(log, Lsn(u64::MAX), u64::MAX));
+            }
+        }
+    }
+}
+
+fn rewrite(shared: &Shared, from: &[u8], to: &[u8]) {
+    add(&shared.counters.trims, 1);
+    if let Err(error) = shared.database.rewrite_log(from, to) {
+        tracing::warn!(%error, "the space of consumed messages was not made free");
+    }
+}

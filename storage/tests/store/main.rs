@@ -1,0 +1,13 @@
+//! The store from outside: what is committed is kept, and is read as the design says.
+
+#![allow(missing_docs)]
+
+mod attach;
+mod committing;
+mod edges;
+mod filters;
+mod model;
+mod reading;
+mod recovery;
+mod support;
+mod trimming;

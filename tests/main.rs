@@ -1,0 +1,14 @@
+//! Integration tests: one binary, a file per feature.
+
+mod acknowledge_after_fsync;
+mod backlog;
+mod broker;
+mod cli;
+mod clients;
+mod features;
+mod garbage;
+mod kill;
+mod lost_updates;
+mod operation;
+mod tidy;
+mod traffic;

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x,
+# MQTT.js, mosquitto_pub and mosquitto_sub), strace, and cargo-deny. cargo-nextest is used where it is there; it is
+# not worth minutes of compiling where it is not, since plain `cargo test` runs the same tests.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# The release that a machine without cargo-deny gets.
+cargo_deny_version=0.20.2
+
+packages() {
+    have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || need_package python3-venv
+    have node || need_package nodejs
+    have npm || need_package npm
+    have mosquitto_sub || need_package mosquitto-clients
+    have strace || need_package strace
+    install_packages
+}
+
+# A Python environment holds what its requirements file pins, by hash. It is named after the file's checksum, so that
+# a changed file gets a new one.
+python_environment() {
+    local name="$1" requirements="$root/tests/clients/$1/requirements.txt" place
+    place="$cache/python/$name-$(cksum <"$requirements" | cut -d' ' -f1)"
+    if [ ! -e "$place/ready" ] || ! "$place/bin/python" -c 'import paho.mqtt.client' 2>/dev/null; then
+        say "making the Python environment $name"
+        rm -rf "$place"
+        python3 -m venv "$place"
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r "$requirements" >&2 ||
+            fail "could not install $(cut -d' ' -f1 "$requirements") with pip"
+        touch "$place/ready"
+    fi
+    ln -sfn "$place" "$cache/python/$name"
+}
+
+node_modules() {
+    local place="$root/tests/clients/mqttjs"
+    cmp -s "$place/package-lock.json" "$place/node_modules/.installed" && return 0
+    say "installing MQTT.js"
+    (cd "$place" && npm ci --no-audit --no-fund --loglevel=error >&2) || fail "could not install MQTT.js with npm"
+    cp "$place/package-lock.json" "$place/node_modules/.installed"
+}
+
+# Compiled without optimisation: it runs for a second or two, and the build is what takes the time.
+cargo_deny() {
+    have cargo-deny && return 0
+    say "building cargo-deny $cargo_deny_version (once, some minutes)"
+    CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+        cargo install --quiet --locked --root "$cache/tools" --version "$cargo_deny_version" cargo-deny >&2 ||
+        fail "cargo-deny could not be built"
+    rm -rf "$cache/tools/build"
+}
+
+"$root/tools/setup/build.sh"
+lock_cache
+packages
+python_environment paho1
+python_environment paho2
+node_modules
+cargo_deny
