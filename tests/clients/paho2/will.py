@@ -1,14 +1,17 @@
 """A device with a will, and the ways in which it may end: will.py exit|disconnect|stay KEEPALIVE."""
 import sys
+import threading
 import time
 
 import paho.mqtt.client as mqtt
 
 ending, keepalive = sys.argv[1:]
+connected = threading.Event()
 
 
 def on_connect(client, userdata, flags, reason_code, properties):
     print("connected:", reason_code, flush=True)
+    connected.set()
 
 
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
@@ -16,8 +19,7 @@ client.on_connect = on_connect
 client.will_set("status/pump", "lost", qos=1)
 client.connect("localhost", 1883, int(keepalive))
 client.loop_start()
-while not client.is_connected():
-    time.sleep(0.01)
+connected.wait()
 
 if ending == "exit":
     sys.exit("the pump broke")  # and nobody calls disconnect()
