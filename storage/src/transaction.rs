@@ -48,6 +48,8 @@ pub enum Operation {
     SaveRetainedScan {
         /// The subscription.
         filter: ByteString,
+        /// Which scan, by its [`RetainedScan::through`]: that of an earlier SUBSCRIBE is left alone.
+        through: Lsn,
         /// The last topic handed out; `None`: the scan is done.
         after_topic: Option<ByteString>,
     },

@@ -81,8 +81,8 @@ impl<'a> Apply<'a> {
                 self.session(id).will = will.as_ref().map(|will| Box::new(super::attach::own_will(will)));
                 self.batch.touch(id).session = true;
             }
-            Operation::SaveRetainedScan { filter, after_topic } => {
-                self.save_retained_scan(id, &filter, after_topic.as_deref());
+            Operation::SaveRetainedScan { filter, through, after_topic } => {
+                self.save_retained_scan(id, &filter, through, after_topic.as_deref());
             }
             Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
             Operation::Attach(_)
@@ -131,14 +131,18 @@ impl<'a> Apply<'a> {
         self.hold_of_logs_left(id);
     }
 
-    fn save_retained_scan(&mut self, id: SessionId, filter: &str, after_topic: Option<&str>) {
+    fn save_retained_scan(&mut self, id: SessionId, filter: &str, through: Lsn, after_topic: Option<&str>) {
         let session = self.session(id);
         let Ok(at) = session.find(filter) else { return };
         let subscription = &mut session.subscriptions[at];
-        match (after_topic, subscription.retained_scan.as_deref_mut()) {
-            (Some(topic), Some(scan)) => scan.after_topic = topic.to_owned(),
-            (_, None) => return,
-            (None, Some(_)) => subscription.retained_scan = None,
+        let Some(scan) = subscription.retained_scan.as_deref_mut() else { return };
+        if scan.through != through {
+            // The filter has been subscribed again since: its new scan knows nothing of the old one's progress.
+            return;
+        }
+        match after_topic {
+            Some(topic) => scan.after_topic = topic.to_owned(),
+            None => subscription.retained_scan = None,
         }
         let row = record::encode_subscription(&subscription.row());
         self.batch.put(self.shared, keys::SUBSCRIPTION, &keys::subscription(id, filter), &row);

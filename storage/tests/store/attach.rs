@@ -181,7 +181,11 @@ fn everything_that_a_session_saves_is_handed_over_also_after_a_crash() {
             Operation::SaveOutbound(outbound.clone()),
             Operation::SaveInbound(inbound.clone()),
             Operation::SaveWill(Some(will("mine"))),
-            Operation::SaveRetainedScan { filter: "t/+".into(), after_topic: Some("t/b".into()) },
+            Operation::SaveRetainedScan {
+                filter: "t/+".into(),
+                through: Lsn(0),
+                after_topic: Some("t/b".into()),
+            },
         ],
     );
     let fixture = fixture.reopen();
@@ -207,7 +211,7 @@ fn everything_that_a_session_saves_is_handed_over_also_after_a_crash() {
         &client,
         vec![
             Operation::SaveInbound(PacketIdSet::default()),
-            Operation::SaveRetainedScan { filter: "t/+".into(), after_topic: None },
+            Operation::SaveRetainedScan { filter: "t/+".into(), through: Lsn(0), after_topic: None },
         ],
     );
     let fixture = fixture.reopen();
