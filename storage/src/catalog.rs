@@ -77,9 +77,15 @@ pub(crate) struct Exchanges {
 pub(crate) struct StoredSubscription {
     pub(crate) filter: ByteString,
     pub(crate) options: SubscriptionOptions,
+    /// Since when messages have been kept for it, once `held`; its first SUBSCRIBE before that.
     pub(crate) start: Lsn,
+    /// It has been held with QoS 1 or 2, now or before: what came for it since `start` may wait in a log.
+    pub(crate) held: bool,
     pub(crate) retained_scan: Option<Box<RetainedScan>>,
+    /// The part of its filter's own log that it reads, as it was last held.
     pub(crate) membership: Option<Membership>,
+    /// Parts of the same log from before it went to QoS 0, as far as they are not read.
+    pub(crate) earlier: Box<[Membership]>,
 }
 
 /// A filter that durable sessions hold, or have held while its log lives.
@@ -180,7 +186,7 @@ impl Session {
 
     /// The parts of filters' logs that it reads.
     pub(crate) fn memberships(&self) -> impl Iterator<Item = Membership> {
-        self.subscriptions.iter().filter_map(|subscription| subscription.membership)
+        self.subscriptions.iter().flat_map(StoredSubscription::parts)
     }
 
     pub(crate) fn outbound(&self) -> Outbound {
@@ -238,8 +244,10 @@ impl StoredSubscription {
         SubscriptionRow {
             options: self.options,
             start: self.start,
+            held: self.held,
             retained_scan: self.retained_scan.as_deref().cloned(),
             membership: self.membership,
+            earlier: self.earlier.to_vec(),
         }
     }
 
@@ -254,6 +262,25 @@ impl StoredSubscription {
 
     pub(crate) fn is_holder(&self) -> bool {
         self.options.qos > 0
+    }
+
+    /// The parts of its filter's own log that it reads.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Membership> {
+        self.earlier.iter().copied().chain(self.membership)
+    }
+
+    /// It is held once more after it had gone to QoS 0: what waits of the part before stays its own.
+    pub(crate) fn hold_again(&mut self, membership: Option<Membership>, position: Lsn) {
+        /// So many changes back and forth, and what came between the oldest two counts as kept.
+        const MOST: usize = 16;
+        let unread = |part: &Membership| part.until > part.from.max(position);
+        let mut parts: Vec<Membership> = self.parts().filter(unread).collect();
+        if parts.len() > MOST {
+            let oldest = parts.remove(0);
+            parts[0].from = oldest.from;
+        }
+        self.earlier = parts.into();
+        self.membership = membership;
     }
 }
 

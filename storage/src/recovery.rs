@@ -222,8 +222,10 @@ impl Loader<'_> {
                 filter: filter.into(),
                 options: row.options,
                 start: row.start,
+                held: row.held,
                 retained_scan: row.retained_scan.map(Box::new),
                 membership: row.membership,
+                earlier: row.earlier.into(),
             });
             catalog.subscriptions += 1;
             Ok(())
@@ -271,8 +273,8 @@ impl Loader<'_> {
                     let key = keys::subscription(*id, &subscription.filter);
                     self.damaged(keys::SUBSCRIPTION, &key, DecodeError::Malformed(reason))
                 };
-                if let Some(membership) = subscription.membership {
-                    let log = logs.get_mut(&membership.log).filter(|log| log.filter == subscription.filter);
+                for part in subscription.parts() {
+                    let log = logs.get_mut(&part.log).filter(|log| log.filter == subscription.filter);
                     log.ok_or_else(|| damaged("log of a filter"))?.members.insert(*id);
                 }
                 if !subscription.is_holder() {

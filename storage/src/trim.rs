@@ -83,12 +83,13 @@ fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
 /// The lowest of what the members of a filter's log need.
 fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
     let Some(known) = catalog.logs.get(&log) else { return Lsn(0) };
-    let needs = known.members.iter().filter_map(|member| {
+    let needs = known.members.iter().flat_map(|member| {
         let session = &catalog.sessions[member];
         let at = session.find(&known.filter).expect("who reads a filter's log subscribes to it");
-        let part = session.subscriptions[at].membership.expect("who reads a filter's log has a part of it");
-        let floor = session.floor(log, part.from);
-        (floor < part.until).then_some(floor)
+        session.subscriptions[at].parts().filter_map(move |part| {
+            let floor = session.floor(log, part.from);
+            (floor < part.until).then_some(floor)
+        })
     });
     needs.min().unwrap_or(Lsn(u64::MAX))
 }

@@ -58,8 +58,10 @@ struct WillFields {
 pub(crate) struct SubscriptionRow {
     pub(crate) options: SubscriptionOptions,
     pub(crate) start: Lsn,
+    pub(crate) held: bool,
     pub(crate) retained_scan: Option<RetainedScan>,
     pub(crate) membership: Option<Membership>,
+    pub(crate) earlier: Vec<Membership>,
 }
 
 /// The part of a filter's log that a subscription reads: above `from`, at or below `until`.

@@ -85,8 +85,10 @@ fn the_bytes_of_a_subscription_and_a_filter() {
             identifier: Some(300),
         },
         start: Lsn(12),
+        held: true,
         retained_scan: Some(RetainedScan { through: Lsn(13), after_topic: "a/b".to_owned() }),
         membership: Some(Membership { log: LogId(4), from: Lsn(14), until: Lsn(u64::MAX) }),
+        earlier: vec![Membership { log: LogId(4), from: Lsn(5), until: Lsn(6) }],
     };
     assert_eq!(
         hex(&encode_subscription(&row)),
