@@ -42,7 +42,8 @@ pub(super) struct Running {
     pub(super) session: Session,
     pub(super) owner: Owner,
     pub(super) mailbox: Arc<Mailbox>,
-    pub(super) will: Option<storage::Will>,
+    /// What the last transaction is fenced with.
+    pub(super) fence: Option<(storage::SessionId, storage::Epoch)>,
     pub(super) log: Option<LogFeed>,
     pub(super) signal: Arc<Notify>,
     connection: u64,
@@ -95,7 +96,7 @@ where
         owner,
         mut claim,
         reader,
-        will,
+        fence,
         mailbox,
         signal,
     } = connected;
@@ -106,7 +107,7 @@ where
         session,
         owner,
         mailbox,
-        will,
+        fence,
         log,
         signal,
         connection,

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use crate::clock::TimeMark;
 use crate::record::{Membership, SessionRow, SubscriptionRow};
 use crate::topics::TopicTree;
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Catalog {
     pub(crate) heads: Map<LogId, Head>,
     /// When detached sessions expire, in milliseconds since the Unix epoch.
     pub(crate) expiries: BTreeSet<(u64, SessionId)>,
+    /// When wills are due, in milliseconds since the Unix epoch.
+    pub(crate) wills_due: BTreeSet<(u64, SessionId)>,
     pub(crate) subscriptions: usize,
     pub(crate) connected: usize,
     /// The last LSN given out.
@@ -41,6 +44,8 @@ pub(crate) struct Catalog {
     pub(crate) commit: u64,
     /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
     pub(crate) moved: HashSet<SessionId, RandomState>,
+    /// Both clocks as the last batch that was written noted them.
+    pub(crate) time: TimeMark,
 }
 
 /// A stored session.
@@ -54,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) position: Lsn,
     pub(crate) session_expiry_interval: u32,
     pub(crate) last_packet_id: u16,
+    /// In seconds.
+    pub(crate) keep_alive: u16,
     pub(crate) protocol_level: u8,
     pub(crate) connected: bool,
     /// By filter.
@@ -61,6 +68,8 @@ pub(crate) struct Session {
     pub(crate) exchanges: Option<Box<Exchanges>>,
     pub(crate) inbound: Option<Box<PacketIdSet>>,
     pub(crate) will: Option<Box<Will>>,
+    /// When the will is due, in milliseconds since the Unix epoch; `None` while its connection lasts.
+    pub(crate) will_due_at_millis: Option<u64>,
     /// Of the current attachment.
     pub(crate) reader: Option<Reader>,
 }
@@ -134,6 +143,23 @@ impl Catalog {
             self.expiries.remove(&(deadline, id));
         }
     }
+
+    /// Says when the session's will is due; `None`: not for now.
+    pub(crate) fn set_will_due(&mut self, id: SessionId, due_at_millis: Option<u64>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut session.will_due_at_millis, due_at_millis) {
+            self.wills_due.remove(&(before, id));
+        }
+        if let Some(due) = due_at_millis {
+            self.wills_due.insert((due, id));
+        }
+    }
+
+    /// When the next session expires or the next will is due.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let first = |deadlines: &BTreeSet<(u64, SessionId)>| deadlines.first().map(|(deadline, _)| *deadline);
+        [first(&self.expiries), first(&self.wills_due)].into_iter().flatten().min()
+    }
 }
 
 impl Session {
@@ -146,12 +172,14 @@ impl Session {
             position: Lsn(0),
             session_expiry_interval: row.session_expiry_interval,
             last_packet_id: 0,
+            keep_alive: row.keep_alive,
             protocol_level: row.protocol_level,
             connected: row.connected,
             subscriptions: Vec::new(),
             exchanges: None,
             inbound: None,
             will: row.will.map(Box::new),
+            will_due_at_millis: row.will_due_at_millis,
             reader: None,
         }
     }
@@ -165,7 +193,9 @@ impl Session {
             connected: self.connected,
             detached_at_millis: self.detached_at_millis,
             unsaved_through: self.unsaved_through,
+            keep_alive: self.keep_alive,
             will: self.will.as_deref().cloned(),
+            will_due_at_millis: self.will_due_at_millis,
         }
     }
 
@@ -177,7 +207,7 @@ impl Session {
     }
 
     pub(crate) fn ended(&self) -> EndedSession {
-        EndedSession { client_id: self.client_id.clone(), will: self.will.as_deref().cloned() }
+        EndedSession { client_id: self.client_id.clone() }
     }
 
     pub(crate) fn find(&self, filter: &str) -> Result<usize, usize> {

@@ -150,6 +150,8 @@ pub(crate) fn load(database: &Database, options: &Options, floors: &Floors) -> R
     for id in catalog.sessions.keys().copied().collect::<Vec<_>>() {
         floors.add(id.own_log());
         catalog.set_expiry(id, true);
+        let due = catalog.sessions[&id].will_due_at_millis;
+        catalog.set_will_due(id, due);
         catalog.moved.insert(id);
     }
     for log in catalog.logs.keys() {

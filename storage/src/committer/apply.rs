@@ -4,7 +4,10 @@ use crate::catalog::{Catalog, Exchanges, Head, Session};
 use crate::keys::{self, Flow};
 use crate::record;
 use crate::shared::Shared;
-use crate::{Answer, LogId, Lsn, Operation, Outbound, Publish, RetainedChange, SessionId, Transaction};
+use crate::sweep::ExpiredRetained;
+use crate::{
+    Answer, LogId, Lsn, Operation, Outbound, Publish, PublishedWill, RetainedChange, SessionId, Transaction,
+};
 
 use super::Applied;
 use super::batch::{Batch, Prepared};
@@ -15,12 +18,14 @@ pub(crate) struct Apply<'a> {
     pub(super) batch: Batch,
     /// Version of the routes. Only the committer changes them, so it need not ask.
     pub(super) version: u64,
+    /// What the transaction at hand has published of itself.
+    pub(super) wills: Vec<PublishedWill>,
 }
 
 impl<'a> Apply<'a> {
     pub(crate) fn new(catalog: &'a mut Catalog, shared: &'a Shared) -> Apply<'a> {
         let version = shared.routes.read().version;
-        Apply { catalog, shared, batch: Batch::new(), version }
+        Apply { catalog, shared, batch: Batch::new(), version, wills: Vec::new() }
     }
 
     pub(crate) fn finish(self) -> Prepared {
@@ -40,21 +45,28 @@ impl<'a> Apply<'a> {
         }
         let session = transaction.fence.map(|(id, _)| id);
         let before = self.catalog.last;
-        let mut published = false;
+        let mut first = None;
         let mut answers = Vec::new();
         for operation in transaction.operations {
-            published |= matches!(operation, Operation::Publish(_));
+            if matches!(operation, Operation::Publish(_)) {
+                first.get_or_insert(Lsn(self.catalog.last.0 + 1));
+            }
             self.operation(session, operation, &mut answers);
         }
-        let lsn = if published { Lsn(before.0 + 1) } else { before };
-        Applied::Taken { lsn, answers }
+        Applied::Taken { lsn: first.unwrap_or(before), answers, wills: std::mem::take(&mut self.wills) }
     }
 
     fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
         match operation {
             Operation::Attach(attach) => return self.attach(attach, answers),
-            Operation::ExpireSessions { now_millis } => return self.expire(now_millis, answers),
-            Operation::Publish(publish) => return self.publish(publish),
+            Operation::ExpireSessions { now_millis } => {
+                return answers.push(Answer::Ended(self.expire_sessions(now_millis)));
+            }
+            Operation::PublishDueWills { now_millis } => return self.publish_due_wills(now_millis),
+            Operation::Publish(publish) => {
+                self.publish(publish);
+                return;
+            }
             Operation::TakePosition => return,
             _ => {}
         }
@@ -87,6 +99,7 @@ impl<'a> Apply<'a> {
             Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
+            | Operation::PublishDueWills { .. }
             | Operation::Publish(_)
             | Operation::TakePosition => unreachable!("taken above"),
         }
@@ -96,7 +109,7 @@ impl<'a> Apply<'a> {
         self.catalog.sessions.get_mut(&id).expect("the caller knows that the session exists")
     }
 
-    fn publish(&mut self, publish: Publish) {
+    pub(super) fn publish(&mut self, publish: Publish) -> Lsn {
         self.catalog.last.0 += 1;
         let lsn = self.catalog.last;
         self.batch.messages += 1;
@@ -115,10 +128,26 @@ impl<'a> Apply<'a> {
         match publish.retained {
             RetainedChange::Leave => {}
             RetainedChange::Set => {
+                if let Some(deadline) = publish.expires_at_millis {
+                    self.shared.next_retained_expiry.note(deadline);
+                }
                 let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
                 self.batch.put(self.shared, keys::RETAINED, topic, &row);
             }
             RetainedChange::Clear => self.batch.delete(self.shared, keys::RETAINED, topic),
+        }
+        lsn
+    }
+
+    /// The sweep's wish, before anything else of the batch: what it has found goes, if it is still there.
+    pub(crate) fn forget_retained(&mut self, expired: &[ExpiredRetained]) {
+        for ExpiredRetained { topic, lsn } in expired {
+            let row = self.shared.database.get(keys::RETAINED, topic);
+            let known = row.ok().flatten().and_then(|row| record::decode_retained_deadline(&row).ok());
+            if known.is_some_and(|(known, _)| known == *lsn) {
+                self.batch.delete(self.shared, keys::RETAINED, topic);
+                crate::statistics::add(&self.shared.counters.expired_retained, 1);
+            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Batch {
     pub(crate) ended_logs: Vec<LogId>,
     pub(crate) messages: u64,
     appended: u64,
+    /// It is written even if nothing else has changed, for the note of the time that every batch has.
+    pub(crate) notes_time: bool,
 }
 
 /// What is appended to one log.
@@ -49,7 +51,7 @@ pub(crate) struct Prepared {
     pub(crate) head: Lsn,
     pub(crate) messages: u64,
     pub(crate) appended: u64,
-    pub(crate) next_expiry: Option<u64>,
+    pub(crate) next_deadline: Option<u64>,
 }
 
 impl Batch {
@@ -62,6 +64,7 @@ impl Batch {
             ended_logs: Vec::new(),
             messages: 0,
             appended: 0,
+            notes_time: false,
         }
     }
 
@@ -127,11 +130,17 @@ impl Batch {
         for (session, touched) in std::mem::take(&mut self.touched) {
             self.write_session(catalog, shared, session, touched);
         }
-        let changed = !self.writes.is_empty();
+        let changed = !self.writes.is_empty() || self.notes_time;
         if changed {
             catalog.commit += 1;
-            let state =
-                State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: false };
+            catalog.time = shared.clock.mark();
+            let state = State {
+                commit: catalog.commit,
+                last: catalog.last,
+                next_id: catalog.next_id,
+                clean: false,
+                time: catalog.time,
+            };
             self.put(shared, keys::META, keys::STATE, &record::encode_state(&state));
         }
         Prepared {
@@ -143,7 +152,7 @@ impl Batch {
             head: catalog.last,
             messages: self.messages,
             appended: self.appended,
-            next_expiry: catalog.expiries.first().map(|(deadline, _)| *deadline),
+            next_deadline: catalog.next_deadline(),
         }
     }
 

@@ -5,9 +5,11 @@
 mod attach;
 mod committing;
 mod edges;
+mod expiry;
 mod filters;
 mod model;
 mod reading;
 mod recovery;
 mod support;
 mod trimming;
+mod wills;

@@ -253,11 +253,8 @@ fn subscriptions_ask_for_retained_messages_as_retain_handling_says() {
     assert_eq!(subscribe("new", 1), Some(scan.clone()));
     assert_eq!(subscribe("never", 2), None);
     for filter in ["always", "new"] {
-        let done = Operation::SaveRetainedScan {
-            filter: filter.into(),
-            through: scan.through,
-            after_topic: None,
-        };
+        let done =
+            Operation::SaveRetainedScan { filter: filter.into(), through: scan.through, after_topic: None };
         fixture.commit_as(&a, vec![done]);
     }
     assert_eq!(subscribe("always", 0), Some(scan));
