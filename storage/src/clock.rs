@@ -22,7 +22,8 @@ pub type WallClock = fn() -> SystemTime;
 pub struct Clock {
     started: Instant,
     started_at_millis: u64,
-    wall: WallClock,
+    /// `None`: it stands still.
+    wall: Option<WallClock>,
 }
 
 /// Both clocks at one moment, as a batch notes them.
@@ -41,7 +42,12 @@ impl Clock {
     /// Goes on from a note; without one, from the wall clock.
     pub(crate) fn resume(mark: Option<TimeMark>, wall: WallClock) -> Clock {
         let started_at_millis = resumed(mark, unix_millis(wall()));
-        Clock { started: Instant::now(), started_at_millis, wall }
+        Clock { started: Instant::now(), started_at_millis, wall: Some(wall) }
+    }
+
+    /// A clock that stands still, for a simulator, which has a time of its own.
+    pub(crate) fn standing(now_millis: u64) -> Clock {
+        Clock { started: Instant::now(), started_at_millis: now_millis, wall: None }
     }
 
     /// The store's time, in milliseconds since the Unix epoch. Never goes back.
@@ -51,7 +57,7 @@ impl Clock {
 
     /// Milliseconds since the store was opened.
     pub fn elapsed_millis(&self) -> u64 {
-        millis(self.started.elapsed())
+        if self.wall.is_some() { millis(self.started.elapsed()) } else { 0 }
     }
 
     /// The instant of so many milliseconds since the store was opened.
@@ -61,7 +67,8 @@ impl Clock {
 
     /// This moment, to be noted.
     pub(crate) fn mark(&self) -> TimeMark {
-        TimeMark { store_millis: self.now_millis(), wall_millis: unix_millis((self.wall)()) }
+        let store_millis = self.now_millis();
+        TimeMark { store_millis, wall_millis: self.wall.map_or(store_millis, |wall| unix_millis(wall())) }
     }
 }
 

@@ -13,7 +13,7 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail` and
 //! `reader` are the memory; `clock` is the time; `committer` changes them, `read` and `retained` read them, `recovery` begins,
 //! `trim` and `sweep` clean up.
 //!
@@ -22,7 +22,7 @@
 mod catalog;
 mod clock;
 mod committer;
-mod database;
+mod engine;
 mod error;
 mod floors;
 mod ids;
@@ -39,6 +39,7 @@ mod recovery;
 mod retained;
 mod shared;
 mod statistics;
+mod stepper;
 mod store;
 mod sweep;
 mod tail;
@@ -47,6 +48,7 @@ mod transaction;
 mod trim;
 
 pub use clock::{Clock, WallClock};
+pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
@@ -62,6 +64,7 @@ pub use record::encode_message;
 pub use recovery::Recovery;
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
+pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,

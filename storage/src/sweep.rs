@@ -83,12 +83,13 @@ impl Sweep {
 
     fn look(&mut self, shared: &Shared, now_millis: u64) -> Result<Vec<ExpiredRetained>, crate::ReadError> {
         let from = self.from.take().unwrap_or_default();
-        let mut iterator = shared.database.iterate(keys::RETAINED, &from, None);
-        iterator.seek(&from);
+        let view = shared.engine.view();
+        let mut cursor = view.cursor(keys::RETAINED, &from, None);
+        cursor.seek(&from);
         let (mut expired, mut bytes) = (Vec::new(), 0);
         for _ in 0..VISITS {
-            let Some((topic, row)) = iterator.item() else {
-                iterator.status()?;
+            let Some((topic, row)) = cursor.item() else {
+                cursor.status()?;
                 return Ok(expired);
             };
             if bytes >= BYTES || expired.len() >= REMOVED {
@@ -109,9 +110,9 @@ impl Sweep {
                     tracing::error!(%damaged, "a retained message cannot be read");
                 }
             }
-            iterator.next();
+            cursor.next();
         }
-        self.from = iterator.item().map(|(topic, _)| topic.to_vec());
+        self.from = cursor.item().map(|(topic, _)| topic.to_vec());
         Ok(expired)
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Apply<'a> {
 
     /// In the first batch of an open store.
     pub(crate) fn put_schema(&mut self, schema: u32) {
-        self.batch.put(self.shared, keys::META, keys::SCHEMA, &record::encode_schema(schema));
+        self.batch.put(keys::META, keys::SCHEMA, record::encode_schema(schema));
     }
 
     pub(crate) fn transaction(&mut self, transaction: Transaction) -> Applied {
@@ -132,9 +132,9 @@ impl<'a> Apply<'a> {
                     self.shared.next_retained_expiry.note(deadline);
                 }
                 let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
-                self.batch.put(self.shared, keys::RETAINED, topic, &row);
+                self.batch.put(keys::RETAINED, topic, row);
             }
-            RetainedChange::Clear => self.batch.delete(self.shared, keys::RETAINED, topic),
+            RetainedChange::Clear => self.batch.delete(keys::RETAINED, topic),
         }
         lsn
     }
@@ -142,10 +142,10 @@ impl<'a> Apply<'a> {
     /// The sweep's wish, before anything else of the batch: what it has found goes, if it is still there.
     pub(crate) fn forget_retained(&mut self, expired: &[ExpiredRetained]) {
         for ExpiredRetained { topic, lsn } in expired {
-            let row = self.shared.database.get(keys::RETAINED, topic);
+            let row = self.shared.engine.view().get(keys::RETAINED, topic);
             let known = row.ok().flatten().and_then(|row| record::decode_retained_deadline(&row).ok());
             if known.is_some_and(|(known, _)| known == *lsn) {
-                self.batch.delete(self.shared, keys::RETAINED, topic);
+                self.batch.delete(keys::RETAINED, topic);
                 crate::statistics::add(&self.shared.counters.expired_retained, 1);
             }
         }
@@ -153,7 +153,7 @@ impl<'a> Apply<'a> {
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {
         for packet_id in self.session(id).set_outbound(outbound) {
-            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(packet_id)));
+            self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Held(packet_id)));
         }
         self.batch.touch(id).outbound = true;
         self.catalog.moved.insert(id);
@@ -174,7 +174,7 @@ impl<'a> Apply<'a> {
             None => subscription.retained_scan = None,
         }
         let row = record::encode_subscription(&subscription.row());
-        self.batch.put(self.shared, keys::SUBSCRIPTION, &keys::subscription(id, filter), &row);
+        self.batch.put(keys::SUBSCRIPTION, &keys::subscription(id, filter), row);
     }
 
     /// Gives an exchange its own copy of its message.
@@ -183,7 +183,7 @@ impl<'a> Apply<'a> {
         held.retain(|(known, _)| *known != packet_id);
         held.push((packet_id, lsn));
         let key = keys::flow(id, Flow::Held(packet_id));
-        self.batch.put(self.shared, keys::FLOW, &key, &record::encode_held(lsn, body));
+        self.batch.put(keys::FLOW, &key, record::encode_held(lsn, body));
     }
 
     /// The trimmer's wish: an exchange that is still open and has no copy gets one.

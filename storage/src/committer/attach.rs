@@ -164,15 +164,15 @@ impl Apply<'_> {
         self.batch.forget(id);
         for subscription in &session.subscriptions {
             let key = keys::subscription(id, &subscription.filter);
-            self.batch.delete(self.shared, keys::SUBSCRIPTION, &key);
+            self.batch.delete(keys::SUBSCRIPTION, &key);
             self.leave(id, subscription);
         }
         self.catalog.subscriptions -= session.subscriptions.len();
-        self.batch.delete(self.shared, keys::SESSION, session.client_id.as_bytes());
-        self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Outbound));
-        self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Inbound));
+        self.batch.delete(keys::SESSION, session.client_id.as_bytes());
+        self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Outbound));
+        self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Inbound));
         for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
-            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
+            self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
         }
         self.catalog.heads.remove(&id.own_log());
         self.batch.ended_logs.push(id.own_log());

@@ -81,7 +81,8 @@ impl Apply<'_> {
     /// has a will ends then.
     pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
         let last = self.catalog.last;
-        let ids: Vec<SessionId> = self.catalog.sessions.keys().copied().collect();
+        let mut ids: Vec<SessionId> = self.catalog.sessions.keys().copied().collect();
+        ids.sort_unstable();
         let mut ended = Vec::new();
         for id in ids {
             let gone_at = now_millis.saturating_add(self.silence_millis(id));
