@@ -13,8 +13,8 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
-//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail`,
+//! `groups` and `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
@@ -23,6 +23,7 @@ mod committer;
 mod database;
 mod error;
 mod floors;
+mod groups;
 mod ids;
 mod keys;
 mod mark;
@@ -44,6 +45,7 @@ mod transaction;
 mod trim;
 
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
+pub use groups::{GroupMember, Pulled, Span};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Trimming};
@@ -59,6 +61,6 @@ pub use retained::RetainedPage;
 pub use statistics::Statistics;
 pub use store::{Counts, Store};
 pub use transaction::{
-    Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,
-    Subscription, SubscriptionOptions, Transaction, Will,
+    Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
 };

@@ -177,6 +177,7 @@ impl Apply<'_> {
             self.batch.delete(self.shared, keys::SUBSCRIPTION, &key);
             self.leave(id, subscription);
         }
+        self.return_exchanges(id, &session);
         self.catalog.subscriptions -= session.subscriptions.len();
         self.batch.delete(self.shared, keys::SESSION, session.client_id.as_bytes());
         self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Outbound));

@@ -11,6 +11,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod groups;
 mod queue;
 mod subscribe;
 
@@ -58,6 +59,7 @@ pub(crate) fn run(shared: &Shared) {
         shared.queue.settle(taken.bytes);
         if let Ok(published) = result {
             shared.readers.wake(&published.logs, published.commit);
+            shared.pools.wake(&published.logs);
         }
     }
 }

@@ -6,6 +6,7 @@ mod attach;
 mod committing;
 mod edges;
 mod filters;
+mod groups;
 mod model;
 mod reading;
 mod recovery;
