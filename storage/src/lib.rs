@@ -13,14 +13,14 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail`,
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
 //! `groups` and `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod catalog;
 mod committer;
-mod database;
+mod engine;
 mod error;
 mod floors;
 mod groups;
@@ -38,12 +38,14 @@ mod recovery;
 mod retained;
 mod shared;
 mod statistics;
+mod stepper;
 mod store;
 mod tail;
 pub mod topics;
 mod transaction;
 mod trim;
 
+pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use groups::{GroupMember, Pulled, Span};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
@@ -59,6 +61,7 @@ pub use record::encode_message;
 pub use recovery::Recovery;
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
+pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,

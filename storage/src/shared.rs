@@ -10,10 +10,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
-use crate::database::Database;
+use crate::engine::Engine;
 use crate::floors::Floors;
 use crate::groups::Pools;
-use crate::mark::CommitMark;
 use crate::reader::Readers;
 use crate::statistics::Counters;
 use crate::tail::Tail;
@@ -22,8 +21,7 @@ use crate::{CommitError, LogId, Lsn, Options};
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    pub(crate) database: Database,
-    pub(crate) mark: CommitMark,
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) queue: Queue,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) routes: RwLock<Routes>,
@@ -51,8 +49,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         options: Options,
-        database: Database,
-        mark: CommitMark,
+        engine: Box<dyn Engine>,
         catalog: Catalog,
         routes: Routes,
         floors: Floors,
@@ -79,8 +76,7 @@ impl Shared {
             stop: Mutex::new(false),
             stopping: Condvar::new(),
             options,
-            database,
-            mark,
+            engine,
             floors,
         }
     }

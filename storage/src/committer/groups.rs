@@ -76,7 +76,7 @@ impl Apply<'_> {
         self.catalog.heads.remove(&log);
         self.shared.pools.remove(filter);
         self.batch.ended_logs.push(log);
-        self.batch.delete(self.shared, keys::FILTER, filter.as_bytes());
+        self.batch.delete(keys::FILTER, filter.as_bytes());
         self.route_group(filter, log, false);
     }
 
@@ -153,7 +153,7 @@ impl Apply<'_> {
     ) -> Result<Option<(Bytes, Option<u64>)>, crate::ReadError> {
         let key = keys::flow(id, Flow::Held(exchange.packet_id));
         let damaged = |reason| crate::Damaged::new(keys::FLOW, &key, reason);
-        if let Some(row) = self.shared.database.get(keys::FLOW, &key)? {
+        if let Some(row) = self.shared.engine.view().get(keys::FLOW, &key)? {
             let (lsn, message) = record::decode_held(&row).map_err(damaged)?;
             if lsn == exchange.lsn {
                 let body = record::encode_message(&message, &mut bytes::BytesMut::new());
