@@ -112,7 +112,7 @@ impl Running {
     async fn send_from_group(&mut self, index: usize, room: usize) -> bool {
         let feed = &mut self.groups[index];
         let woken = feed.grown.swap(false, Ordering::AcqRel);
-        if feed.leaving || !(woken || !feed.idle) {
+        if feed.leaving || (feed.idle && !woken) {
             return false;
         }
         let budget =
