@@ -11,6 +11,7 @@ mod garbage;
 mod kill;
 mod lost_updates;
 mod operation;
+mod shared;
 mod tidy;
 mod traffic;
 mod wills;

@@ -2,6 +2,7 @@
 //!
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
+//! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `deadlines`: sessions that expire, wills that fall due;
 //! - `translate`: between the session machine's words and the store's.
@@ -12,6 +13,7 @@ mod batch;
 mod clock;
 mod commit;
 mod deadlines;
+mod group;
 mod live;
 mod mailbox;
 mod registry;

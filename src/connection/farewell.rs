@@ -26,18 +26,23 @@ impl Farewell {
 /// Submits the last transaction of a connection; `None` if nothing is kept of it. What follows it in the store's order
 /// sees it.
 pub(super) fn say(running: &mut Running, close: Close) -> Option<Farewell> {
-    let fence = running.fence?;
     let mut operations = Vec::new();
     if let Some(record) = running.session.last_record() {
         operations.push(Operation::SaveOutbound(broker::outbound_to_store(&record)));
     }
-    operations.push(Operation::Detach(Detach {
-        session_expiry_interval: close.session_expiry_interval,
-        will: fate_of_will(close),
-        now_millis: running.broker.clock.now().unix_millis,
-    }));
+    if running.fence.is_some() {
+        operations.push(Operation::Detach(Detach {
+            session_expiry_interval: close.session_expiry_interval,
+            will: fate_of_will(close),
+            now_millis: running.broker.clock.now().unix_millis,
+        }));
+    }
+    operations.extend(running.last_words_to_groups());
+    if operations.is_empty() {
+        return None;
+    }
     let (tell, told) = oneshot::channel();
-    running.broker.store.submit(Transaction { fence: Some(fence), operations }, move |result| {
+    running.broker.store.submit(Transaction { fence: running.fence, operations }, move |result| {
         // The transaction stands whether or not anybody waits for it.
         let _ = tell.send(result);
     });

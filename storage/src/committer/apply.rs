@@ -67,6 +67,11 @@ impl<'a> Apply<'a> {
                 self.publish(publish);
                 return;
             }
+            Operation::JoinGroup { filter, member } => return self.join_group(&filter, Some(member)),
+            Operation::LeaveGroup { filter, member, unsent } => {
+                return self.leave_group_transient(&filter, member, &unsent);
+            }
+            Operation::TakeFromGroup(take) => return self.take_from_group(&take),
             Operation::TakePosition => return,
             _ => {}
         }
@@ -101,6 +106,9 @@ impl<'a> Apply<'a> {
             | Operation::ExpireSessions { .. }
             | Operation::PublishDueWills { .. }
             | Operation::Publish(_)
+            | Operation::JoinGroup { .. }
+            | Operation::LeaveGroup { .. }
+            | Operation::TakeFromGroup(_)
             | Operation::TakePosition => unreachable!("taken above"),
         }
     }
@@ -120,8 +128,7 @@ impl<'a> Apply<'a> {
                 self.shared.routes.read().targets(&publish.topic)
             };
             for log in targets.logs {
-                let head = || end_of_log(self.catalog, self.shared, log);
-                self.batch.append(log, head, lsn, &publish.body, publish.expires_at_millis);
+                self.append(log, lsn, &publish.body, publish.expires_at_millis);
             }
         }
         let topic = publish.topic.as_bytes();
@@ -149,6 +156,11 @@ impl<'a> Apply<'a> {
                 crate::statistics::add(&self.shared.counters.expired_retained, 1);
             }
         }
+    }
+
+    pub(super) fn append(&mut self, log: LogId, lsn: Lsn, body: &[u8], expires_at_millis: Option<u64>) {
+        let head = || end_of_log(self.catalog, self.shared, log);
+        self.batch.append(log, head, lsn, body, expires_at_millis);
     }
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {

@@ -12,6 +12,7 @@ mod apply;
 mod attach;
 mod batch;
 mod deadlines;
+mod groups;
 mod queue;
 mod subscribe;
 
@@ -79,6 +80,7 @@ fn settle(
     shared.queue.settle(bytes);
     if let Ok(published) = result {
         shared.readers.wake(&published.logs, published.commit);
+        shared.pools.wake(&published.logs);
     }
 }
 
