@@ -244,9 +244,11 @@ impl Subscriber<'_> {
                 link.disconnect(&Disconnect::default().encode(version), self.world, &mut self.trail);
             }
             Leave::Reset => {
-                let report = &mut self.world.books().report;
-                report.ended += 1;
-                report.group_ended += u64::from(self.habits.crew);
+                {
+                    let mut books = self.world.books();
+                    books.report.ended += 1;
+                    books.report.group_ended += u64::from(self.habits.crew);
+                }
                 if version == Version::V5 && self.random.chance(5_000) {
                     let kills = self.world.kills();
                     {
