@@ -52,7 +52,7 @@ const START: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
-fn nothing_acknowledged_is_lost_to_kills() {
+fn campaign_of_kills_loses_nothing_acknowledged() {
     let seed = setting("BARNACLE_KILL_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is past 1970");
         u64::from(since.subsec_nanos()) ^ since.as_secs() << 20

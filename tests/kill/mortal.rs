@@ -50,6 +50,8 @@ impl Mortal<'_> {
             Attempt::Unanswered => return decide(Fate::InDoubt),
             Attempt::Wrong(wrong) => return self.world.books().violations.push(wrong),
         };
+        let delayed = connect.will.as_ref().is_some_and(|will| !will.properties.is_empty());
+        self.world.books().report.wills_delayed += u64::from(delayed);
         let until = Instant::now() + Duration::from_millis(self.random.below(LIFE_MILLIS));
         while Instant::now() < until && self.world.mode() == Mode::Load {
             if link.read(Duration::from_millis(5), &mut self.trail).is_err() {
@@ -78,7 +80,6 @@ impl Mortal<'_> {
         let mut properties = Vec::new();
         if version == Version::V5 && lasting && self.random.chance(3_000) {
             properties.push(Property::WillDelayInterval(1));
-            self.world.books().report.wills_delayed += 1;
         }
         let payload = will.to_string().into_bytes();
         let topic = "w".to_owned();
