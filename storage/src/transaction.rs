@@ -67,8 +67,6 @@ pub enum Operation {
     SaveInbound(PacketIdSet),
     /// Replaces the fenced session's outbound state.
     SaveOutbound(Outbound),
-    /// Replaces the fenced session's will (`None` removes it).
-    SaveWill(Option<Will>),
     /// Advances or ends (`None`) the retained scan of one of the fenced session's subscriptions.
     SaveRetainedScan {
         /// The subscription.

@@ -94,10 +94,6 @@ impl<'a> Apply<'a> {
                 self.batch.touch(id).inbound = true;
             }
             Operation::SaveOutbound(outbound) => self.save_outbound(id, outbound),
-            Operation::SaveWill(will) => {
-                self.session(id).will = will.as_ref().map(|will| Box::new(super::attach::own_will(will)));
-                self.batch.touch(id).session = true;
-            }
             Operation::SaveRetainedScan { filter, through, after_topic } => {
                 self.save_retained_scan(id, &filter, through, after_topic.as_deref());
             }

@@ -139,7 +139,6 @@ fn weight(work: &Work) -> usize {
                 Operation::SaveOutbound(outbound) => EACH + outbound.open.len() * 48,
                 Operation::Subscribe(subscriptions) => EACH * (1 + subscriptions.len()),
                 Operation::Unsubscribe(filters) => EACH * (1 + filters.len()),
-                Operation::SaveWill(Some(will)) => EACH + will.message.payload.len(),
                 Operation::Attach(attach) => {
                     EACH + attach.will.as_ref().map_or(0, |will| will.message.payload.len())
                 }

@@ -180,7 +180,6 @@ fn everything_that_a_session_saves_is_handed_over_also_after_a_crash() {
         vec![
             Operation::SaveOutbound(outbound.clone()),
             Operation::SaveInbound(inbound.clone()),
-            Operation::SaveWill(Some(will("mine"))),
             Operation::SaveRetainedScan {
                 filter: "t/+".into(),
                 through: Lsn(0),
