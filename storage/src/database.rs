@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -62,11 +62,7 @@ impl Database {
 
     /// The schema of a database that cannot be opened because it has families of which this version knows nothing.
     pub(crate) fn peek_schema(options: &Options) -> Option<u32> {
-        let path = options.directory.join(FOLDER);
-        let families = ["default", keys::META];
-        let db = DB::open_cf_for_read_only(&rocksdb::Options::default(), path, families, false).ok()?;
-        let row = db.get_cf(db.cf_handle(keys::META)?, keys::SCHEMA).ok()??;
-        crate::record::decode_schema(&row).ok()
+        peek_schema(&options.directory.join(FOLDER))
     }
 
     pub(crate) fn family(&self, name: &str) -> &ColumnFamily {
@@ -189,11 +185,47 @@ fn refusal(directory: &Path, path: &Path, reason: String) -> OpenError {
     if reason.contains("While lock file") {
         return OpenError::InUse { directory, process: lock_holder(&path.join("LOCK")) };
     }
+    if reason.starts_with("Corruption") || reason.contains("No such file") {
+        return OpenError::Unreadable { directory, reason };
+    }
     OpenError::Engine { directory, reason }
 }
 
+/// The schema of a database, though it has families of which this version knows nothing.
+pub(crate) fn peek_schema(path: &Path) -> Option<u32> {
+    let families = ["default", keys::META];
+    let db = DB::open_cf_for_read_only(&rocksdb::Options::default(), path, families, false).ok()?;
+    let row = db.get_cf(db.cf_handle(keys::META)?, keys::SCHEMA).ok()??;
+    crate::record::decode_schema(&row).ok()
+}
+
+/// Whether a database of ours has a family of that name.
+pub(crate) fn is_ours(family: &str) -> bool {
+    family == "default" || keys::FAMILIES.contains(&family)
+}
+
+/// Files with data in the folder of a database that has lost CURRENT: what a start that was broken off leaves has none.
+pub(crate) fn files_without_current(path: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let (name, path) = (entry.file_name(), entry.path());
+            let manifest = name.as_encoded_bytes().starts_with(b"MANIFEST-") && name != "MANIFEST-000001";
+            let table = path.extension().is_some_and(|ending| ending == "sst");
+            let log = path.extension().is_some_and(|ending| ending == "log")
+                && entry.metadata().is_ok_and(|file| file.len() > 0);
+            manifest || table || log
+        })
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files
+}
+
 /// Who holds the lock file. Only asked when it is another process: closing the file would give up a lock of our own.
-fn lock_holder(lock: &Path) -> Option<u32> {
+pub(crate) fn lock_holder(lock: &Path) -> Option<u32> {
     use rustix::process::{Flock, FlockType, fcntl_getlk};
     let file = File::open(lock).ok()?;
     let holder = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid?;

@@ -19,9 +19,11 @@
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod catalog;
+mod check;
 mod committer;
 mod database;
 mod error;
+mod files;
 mod floors;
 mod ids;
 mod keys;
@@ -34,6 +36,7 @@ mod read;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod retained;
 mod shared;
 mod statistics;
@@ -43,6 +46,10 @@ pub mod topics;
 mod transaction;
 mod trim;
 
+pub use check::{
+    CheckCounts, CheckReport, Checker, ExchangeView, Finding, FindingKind, Inspection, LogRange, MessageView,
+    Selection, SessionView, SubscriptionView,
+};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
@@ -55,6 +62,7 @@ pub use read::{Budget, Pass};
 pub use reader::{Reader, Wake, Watch};
 pub use record::encode_message;
 pub use recovery::Recovery;
+pub use repair::{RepairError, RepairReport, repair_copy, repair_with_backup};
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
 pub use store::{Counts, Store};

@@ -38,6 +38,8 @@ pub struct Recovery {
     pub clean: bool,
     /// First and last of the batches that had been acknowledged and are gone.
     pub lost: Option<(u64, u64)>,
+    /// The commit mark could not be read: whether the last batches are there cannot be told.
+    pub mark_unreadable: bool,
     /// Sessions that ended because they had expired, or ended with a connection that the crash broke.
     pub ended: Vec<EndedSession>,
     /// How long opening took.
@@ -64,6 +66,13 @@ impl std::fmt::Display for Recovery {
         }
         if let Some((first, last)) = self.lost {
             write!(formatter, "; ACKNOWLEDGED DATA IS LOST: batches {first} to {last} are missing")?;
+        }
+        if self.mark_unreadable {
+            write!(
+                formatter,
+                "; the commit mark cannot be read: whether batches behind {} are lost is not known",
+                self.commit
+            )?;
         }
         Ok(())
     }
@@ -120,11 +129,19 @@ fn check_new(directory: &Path) -> Result<(), OpenError> {
             return Err(refuse(format!("{}, and no database", name.display())));
         }
     }
-    let (_, number) = mark::CommitMark::open(directory).map_err(io)?;
-    if number > 0 {
-        return Err(refuse(format!("the mark of commit {number}, and no database")));
+    let database = directory.join(crate::database::FOLDER);
+    if let Some(file) = crate::database::files_without_current(&database).first() {
+        let current = database.join("CURRENT");
+        let reason = format!("{} is missing, and {} is there", current.display(), file.display());
+        return Err(OpenError::Unreadable { directory: directory.to_owned(), reason });
     }
-    Ok(())
+    match mark::Mark::read(directory).map_err(io)? {
+        mark::Mark::At(number) if number > 0 => {
+            Err(refuse(format!("the mark of commit {number}, and no database")))
+        }
+        mark::Mark::Unreadable => Err(refuse("a commit mark that cannot be read, and no database".to_owned())),
+        mark::Mark::At(_) | mark::Mark::Missing => Ok(()),
+    }
 }
 
 /// What is read into memory.

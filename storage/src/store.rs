@@ -11,7 +11,7 @@ use crate::committer::{self, Apply, Work};
 use crate::database::Database;
 use crate::floors::Floors;
 use crate::keys;
-use crate::mark::CommitMark;
+use crate::mark::{CommitMark, Mark};
 use crate::reader::Wake;
 use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
@@ -59,8 +59,9 @@ impl Store {
         recovery::check_directory(&options)?;
         let floors = Floors::default();
         let database = Database::open(&options, &floors)?;
-        let (mark, marked) = CommitMark::open(&options.directory)
+        let (mark, found) = CommitMark::open(&options.directory)
             .map_err(|error| OpenError::Io { directory: options.directory.clone(), error })?;
+        let marked = found.number();
         recovery::sync_directory(&options)?;
         let Loaded { mut catalog, routes, state, new } = recovery::load(&database, &options, &floors)?;
         let lost = (marked > state.commit).then_some((state.commit + 1, marked));
@@ -82,12 +83,13 @@ impl Store {
             commit: shared.written_commit(),
             clean: state.clean || new,
             lost,
+            mark_unreadable: found == Mark::Unreadable,
             ended,
             elapsed: began.elapsed(),
             fast_checksum: shared.database.has_fast_checksum(),
         };
-        if lost.is_some() {
-            tracing::error!(%recovery, "acknowledged data is lost");
+        if lost.is_some() || recovery.mark_unreadable {
+            tracing::error!(%recovery, "acknowledged data is lost or in doubt");
         }
         let threads = Mutex::new(start_threads(&shared));
         Ok((Store { handle: Arc::new(Handle { shared, threads }) }, recovery))
@@ -307,7 +309,7 @@ fn mark_closed(shared: &Shared) -> Result<(), rocksdb::Error> {
     shared.database.flush()
 }
 
-fn now_millis() -> u64 {
+pub(crate) fn now_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
