@@ -13,15 +13,16 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
-//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail` and
+//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up;
+//! `check`, `repair` and `files` are for a store that is stopped, or damaged.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod catalog;
 mod check;
 mod committer;
-mod database;
+mod engine;
 mod error;
 mod files;
 mod floors;
@@ -40,6 +41,7 @@ mod repair;
 mod retained;
 mod shared;
 mod statistics;
+mod stepper;
 mod store;
 mod tail;
 pub mod topics;
@@ -50,6 +52,7 @@ pub use check::{
     CheckCounts, CheckReport, Checker, ExchangeView, Finding, FindingKind, Inspection, LogRange, MessageView,
     Selection, SessionView, SubscriptionView,
 };
+pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
@@ -61,10 +64,11 @@ pub use packet_ids::PacketIdSet;
 pub use read::{Budget, Pass};
 pub use reader::{Reader, Wake, Watch};
 pub use record::encode_message;
-pub use recovery::Recovery;
+pub use recovery::{InDoubt, Recovery};
 pub use repair::{RepairError, RepairReport, repair_copy, repair_with_backup};
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
+pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,

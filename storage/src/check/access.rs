@@ -7,9 +7,10 @@ use rocksdb::{ColumnFamily, DB};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 
-use crate::database::{self, FOLDER};
+use crate::engine::rocks::{FOLDER, directory as directory_rules};
 use crate::recovery::SCHEMA;
-use crate::{OpenError, keys};
+use crate::keys::{self, Family};
+use crate::OpenError;
 
 /// The store's own lock, held against a broker that would start meanwhile.
 #[derive(Debug)]
@@ -21,14 +22,14 @@ impl Lock {
     /// Takes the lock. A store on a medium that cannot be written to is only asked for.
     pub(crate) fn take(directory: &Path) -> Result<Lock, OpenError> {
         let path = directory.join(FOLDER).join("LOCK");
-        let in_use = || OpenError::InUse { directory: directory.to_owned(), process: database::lock_holder(&path) };
+        let in_use = || OpenError::InUse { directory: directory.to_owned(), process: directory_rules::lock_holder(&path) };
         match File::options().read(true).write(true).open(&path) {
             Ok(file) => match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => Ok(Lock { _file: Some(file) }),
                 Err(Errno::AGAIN | Errno::ACCESS) => Err(in_use()),
                 Err(error) => Err(io(directory, error.into())),
             },
-            Err(_) if database::lock_holder(&path).is_some() => Err(in_use()),
+            Err(_) if directory_rules::lock_holder(&path).is_some() => Err(in_use()),
             Err(_) => Ok(Lock { _file: None }),
         }
     }
@@ -50,8 +51,8 @@ impl Access {
         };
         let options = rocksdb::Options::default();
         let families = DB::list_cf(&options, &path).map_err(refuse)?;
-        if let Some(foreign) = families.iter().find(|name| !database::is_ours(name)) {
-            return Err(match database::peek_schema(&path) {
+        if let Some(foreign) = families.iter().find(|name| !directory_rules::is_ours(name)) {
+            return Err(match directory_rules::peek_schema(&path) {
                 Some(found) if found > SCHEMA => {
                     OpenError::NewerSchema { directory: directory.to_owned(), found, known: SCHEMA }
                 }
@@ -75,8 +76,8 @@ impl Access {
     }
 
     /// A family; `None` if the store was never begun.
-    pub(crate) fn family(&self, name: &str) -> Option<&ColumnFamily> {
-        self.db.cf_handle(name)
+    pub(crate) fn family(&self, family: Family) -> Option<&ColumnFamily> {
+        self.db.cf_handle(family.name())
     }
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn require_store(directory: &Path) -> Result<(), OpenError> {
         return Err(not_a_store(directory, found));
     }
     if !path.join("CURRENT").exists() {
-        return Err(match database::files_without_current(&path).first() {
+        return Err(match directory_rules::files_without_current(&path).first() {
             Some(file) => OpenError::Unreadable {
                 directory: directory.to_owned(),
                 reason: format!("{} is missing, and {} is there", path.join("CURRENT").display(), file.display()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::report::{CheckReport, Finding, FindingKind};
-use crate::database::FOLDER;
+use crate::engine::rocks::FOLDER;
 use crate::files::wal;
 use crate::mark::{self, Mark};
 

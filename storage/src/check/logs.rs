@@ -106,7 +106,7 @@ impl<'a> Logs<'a> {
         self.report.counts.blocks += 1;
         self.report.counts.bytes += (key.len() + row.len()) as u64;
         let Some((log, last)) = keys::parse_block(key) else {
-            self.report.row(FindingKind::Damaged, keys::LOG, key, "is no key of a block");
+            self.report.row(FindingKind::Damaged, keys::LOG.name(), key, "is no key of a block");
             return;
         };
         let current = self.enter(log);
@@ -134,7 +134,7 @@ impl<'a> Logs<'a> {
         let lost = before.and_then(|before| block.first_ordinal.checked_sub(before.ordinal));
         if block.last > head {
             let what = format!("LSN {} was not given out", block.last.0);
-            self.report.add(Finding::at(FindingKind::Inconsistent, keys::LOG, what));
+            self.report.add(Finding::at(FindingKind::Inconsistent, keys::LOG.name(), what));
         }
         let through = Lsn(block.first.0 - 1);
         if broken.is_empty()
@@ -194,7 +194,7 @@ impl<'a> Logs<'a> {
         match behind {
             Some((log, last)) => self.enter(log).broken.push(broken(Lsn(0), last)),
             None if nothing_else => {
-                self.report.add(Finding::at(FindingKind::Unreadable, keys::LOG, gap.reason.as_str()));
+                self.report.add(Finding::at(FindingKind::Unreadable, keys::LOG.name(), gap.reason.as_str()));
             }
             None => {}
         }
@@ -210,7 +210,7 @@ impl<'a> Logs<'a> {
             if !self.live.contains(&log) {
                 what.push_str("; nobody reads this log any more");
             }
-            let finding = Finding::at(broken.kind, keys::LOG, what);
+            let finding = Finding::at(broken.kind, keys::LOG.name(), what);
             self.report.add(Finding { key: broken.key, range: Some(range), sessions, ..finding });
         }
     }
@@ -227,7 +227,7 @@ impl<'a> Logs<'a> {
             let client_id = self.model.sessions[&id].client_id().to_owned();
             let range = LogRange { log: log.0, after: lsn.0 - 1, through: lsn.0, messages: Some(1) };
             let what = "the message of an open exchange is not in its log";
-            let finding = Finding::at(kind, keys::LOG, what);
+            let finding = Finding::at(kind, keys::LOG.name(), what);
             self.report.add(Finding { range: Some(range), sessions: vec![client_id], ..finding });
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::access::Access;
 use super::report::{CheckReport, Finding, FindingKind, LogRange, printable};
 use super::scan::{Found, scan};
-use crate::keys::{self, Flow};
+use crate::keys::{self, Family, Flow};
 use crate::record::{self, Membership, QuarantineRow, SessionRow, State, SubscriptionRow};
 use crate::{DecodeError, LogId, Lsn, Outbound, PacketIdSet, SessionId};
 
@@ -28,7 +28,7 @@ pub(crate) struct Model {
 
 /// A row as it is on the disk.
 pub(crate) struct DamagedRow {
-    pub(crate) family: &'static str,
+    pub(crate) family: Family,
     pub(crate) key: Vec<u8>,
     pub(crate) row: Vec<u8>,
     pub(crate) reason: DecodeError,
@@ -79,16 +79,17 @@ impl Model {
         &mut self,
         access: &Access,
         report: &mut CheckReport,
-        name: &'static str,
+        of: Family,
         take: impl Fn(&mut Model, &[u8], &[u8], &mut CheckReport) -> Result<(), DecodeError>,
     ) {
-        let Some(family) = access.family(name) else { return };
+        let name = of.name();
+        let Some(family) = access.family(of) else { return };
         scan(&access.db, family, &[], None, |found| match found {
             Found::Row(key, row) => {
                 report.counts.bytes += (key.len() + row.len()) as u64;
                 if let Err(reason) = take(self, key, row, report) {
                     self.incomplete.insert(name);
-                    self.damaged.push(DamagedRow { family: name, key: key.to_vec(), row: row.to_vec(), reason });
+                    self.damaged.push(DamagedRow { family: of, key: key.to_vec(), row: row.to_vec(), reason });
                     report.row(FindingKind::Damaged, name, key, reason.to_string());
                 }
             }
@@ -168,8 +169,8 @@ impl Model {
     }
 
     /// Whether a family was read whole, so that what is not in it is not there.
-    fn is_whole(&self, family: &'static str) -> bool {
-        !self.incomplete.contains(family)
+    fn is_whole(&self, family: Family) -> bool {
+        !self.incomplete.contains(family.name())
     }
 
     /// What the rows say of each other.
@@ -192,12 +193,12 @@ impl Model {
             if self.is_whole(keys::SESSION) {
                 let what = format!("session {} has rows here, and is none", id.0);
                 let place = if session.subscriptions.is_empty() { keys::FLOW } else { keys::SUBSCRIPTION };
-                report.add(Finding::at(FindingKind::Inconsistent, place, what));
+                report.add(Finding::at(FindingKind::Inconsistent, place.name(), what));
             }
             return;
         };
-        let mut wrong = |place: &str, key: &str, what: String| {
-            let finding = Finding::at(FindingKind::Inconsistent, place, what);
+        let mut wrong = |place: Family, key: &str, what: String| {
+            let finding = Finding::at(FindingKind::Inconsistent, place.name(), what);
             report.add(Finding { key: Some(printable(key.as_bytes())), sessions: vec![client_id.clone()], ..finding });
         };
         for (filter, row) in &session.subscriptions {
@@ -248,7 +249,7 @@ impl Model {
             let agree = held_by.iter().all(|(_, part)| part.map(|part| part.log) == log);
             if !agree || (log.is_none() && held_by.len() > 1) {
                 let what = format!("its {} holders do not agree on its log", held_by.len());
-                report.row(FindingKind::Inconsistent, keys::SUBSCRIPTION, filter.as_bytes(), what);
+                report.row(FindingKind::Inconsistent, keys::SUBSCRIPTION.name(), filter.as_bytes(), what);
             }
         }
     }
@@ -259,7 +260,7 @@ impl Model {
             let sessions = self.sessions.contains_key(&SessionId(log.0));
             if log.0 == 0 || log.0 >= self.state.next_id || sessions || !logs.insert(log) {
                 let what = format!("log {} cannot be a filter's", log.0);
-                report.row(FindingKind::Inconsistent, keys::FILTER, filter.as_bytes(), what);
+                report.row(FindingKind::Inconsistent, keys::FILTER.name(), filter.as_bytes(), what);
             }
         }
     }
@@ -286,5 +287,5 @@ fn quarantined(row: &QuarantineRow) -> Finding {
     let what = format!("reported before, and passed over: {}", row.reason);
     let range =
         LogRange { log: row.log.0, after: row.after.0, through: row.through.0, messages: row.messages };
-    Finding { range: Some(range), ..Finding::at(FindingKind::Quarantined, keys::LOG, what) }
+    Finding { range: Some(range), ..Finding::at(FindingKind::Quarantined, keys::LOG.name(), what) }
 }

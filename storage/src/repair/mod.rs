@@ -5,9 +5,11 @@
 //! [`crate::Checker::check`] finds whole.
 //!
 //! - `copy`: the copy, durable before anything is changed;
+//! - `batches`: damage in the write-ahead log;
 //! - `table`: table files with damaged blocks;
 //! - `rows`: rows that are damaged, or that refer to what is gone.
 
+mod batches;
 mod copy;
 mod rows;
 pub(crate) mod table;
@@ -16,10 +18,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub(crate) use batches::settle as leave_out_damaged_batches;
+
 use crate::check::access::{self, Access, Lock};
 use crate::check::{CheckReport, Checker, Finding};
-use crate::database::FOLDER;
-use crate::files::wal;
+use crate::engine::rocks::FOLDER;
 use crate::{OpenError, check};
 
 /// Why a store was not repaired. The original is as it was.
@@ -113,12 +116,14 @@ fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
         }
         Err(error) => return Err(error.into()),
     };
-    leave_out_damaged_batches(into, &mut steps)?;
+    for doubt in batches::leave_out_damaged(into)? {
+        steps.push(doubt.to_string());
+    }
     if before.is_none() {
         rebuild(into, &mut steps)?;
     }
     replace_tables(into, &mut steps)?;
-    let rows_put_aside = rows::mend(into, before.as_ref(), &mut steps)?;
+    let rows_put_aside = rows::mend(into, before.as_ref(), rows::What::All, &mut steps)?;
     let after = Checker::open(into)?.check();
     Ok(RepairReport {
         from: from.to_owned(),
@@ -134,26 +139,6 @@ fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
 fn without_repetition(mut report: CheckReport) -> CheckReport {
     report.findings.retain(|finding: &Finding| finding.kind.is_damage());
     report
-}
-
-fn leave_out_damaged_batches(into: &Path, steps: &mut Vec<String>) -> Result<(), RepairError> {
-    let path = into.join(FOLDER);
-    for file in wal::survey(&path).map_err(|error| RepairError::io(&path, error))? {
-        for gap in &file.gaps {
-            let ((first, last), (first_lsn, last_lsn)) = (gap.commits(), gap.lsns());
-            steps.push(format!(
-                "{}: left out {} bytes at {} that are no batch; batches {first} to {last}, LSN {first_lsn} to \
-                 {last_lsn} are in doubt",
-                file.path.display(),
-                gap.length,
-                gap.offset
-            ));
-        }
-        if !file.gaps.is_empty() {
-            wal::drop_damage(&file.path).map_err(|error| RepairError::io(&file.path, error))?;
-        }
-    }
-    Ok(())
 }
 
 /// Has RocksDB put together a database from the files that are there.
@@ -210,8 +195,8 @@ impl std::fmt::Display for table::Replaced {
 fn damaged_tables(into: &Path) -> Result<Vec<u64>, RepairError> {
     let access = Access::open(into)?;
     let mut numbers = Vec::new();
-    for name in crate::keys::FAMILIES {
-        let Some(family) = access.family(name) else { continue };
+    for family in crate::keys::FAMILIES {
+        let Some(family) = access.family(family) else { continue };
         check::scan::scan(&access.db, family, &[], None, |found| {
             if let check::scan::Found::Unreadable(gap) = found {
                 numbers.extend(table::named_file(&gap.reason));

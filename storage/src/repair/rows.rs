@@ -14,7 +14,7 @@ use crate::check::access::Access;
 use crate::check::rows::{DamagedRow, Model, SessionRows};
 use crate::check::scan::{Found, scan};
 use crate::check::{CheckReport, FindingKind, logs};
-use crate::keys::{self, Flow};
+use crate::keys::{self, Family, Flow};
 use crate::mark::Mark;
 use crate::record::{self, Membership, QuarantineRow, SubscriptionRow};
 use crate::recovery::SCHEMA;
@@ -23,16 +23,26 @@ use crate::{DecodeError, Exchange, LogId, Lsn, SessionId};
 /// The file for what is put aside.
 const ASIDE: &str = "rows.txt";
 
+/// What is to be mended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Everything.
+    All,
+    /// What refers to rows that batches had which are lost. Damaged rows stay for somebody to decide on.
+    References,
+}
+
 /// Mends the rows of a store whose files can be read. Gives how many were put aside.
 pub(super) fn mend(
     into: &Path,
     before: Option<&CheckReport>,
+    what: What,
     steps: &mut Vec<String>,
 ) -> Result<u64, RepairError> {
     let plan = {
         let access = Access::open(into)?;
         let mut plan = Plan::default();
-        plan.mend(&access, into, before);
+        plan.mend(&access, into, before, what);
         plan
     };
     steps.extend(plan.steps);
@@ -44,8 +54,8 @@ pub(super) fn mend(
     let mut batch = WriteBatch::default();
     for Change { family, key, row } in &plan.changes {
         let family = db
-            .cf_handle(family)
-            .ok_or_else(|| RepairError::Engine(format!("the family {family} is not there")))?;
+            .cf_handle(family.name())
+            .ok_or_else(|| RepairError::Engine(format!("the family {} is not there", family.name())))?;
         match row {
             Some(row) => batch.put_cf(family, key, row),
             None => batch.delete_cf(family, key),
@@ -66,7 +76,7 @@ fn write_aside(into: &Path, rows: &[DamagedRow]) -> std::io::Result<()> {
     let mut file = File::options().append(true).create(true).open(folder.join(ASIDE))?;
     let mut text = String::new();
     for row in rows {
-        text.push_str(&format!("{} {} {} {}\n", row.family, hex(&row.key), hex(&row.row), row.reason));
+        text.push_str(&format!("{} {} {} {}\n", row.family.name(), hex(&row.key), hex(&row.row), row.reason));
     }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -82,7 +92,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A row written, or deleted.
 struct Change {
-    family: &'static str,
+    family: Family,
     key: Vec<u8>,
     row: Option<Vec<u8>>,
 }
@@ -95,13 +105,18 @@ struct Plan {
 }
 
 impl Plan {
-    fn mend(&mut self, access: &Access, into: &Path, before: Option<&CheckReport>) {
+    fn mend(&mut self, access: &Access, into: &Path, before: Option<&CheckReport>, what: What) {
         let mut report = CheckReport::default();
         let mut model = Model::read(access, &mut report);
+        if what == What::References && !model.damaged.is_empty() {
+            return;
+        }
         for row in std::mem::take(&mut model.damaged) {
             self.put_aside(row);
         }
-        self.damaged_blocks(access, &mut model);
+        if what == What::All {
+            self.damaged_blocks(access, &mut model);
+        }
         self.state(&mut model, into);
         self.sessions(&mut model);
         self.filters(&mut model);
@@ -111,7 +126,7 @@ impl Plan {
         self.quarantine(&found, before);
     }
 
-    fn put(&mut self, family: &'static str, key: Vec<u8>, row: Vec<u8>) {
+    fn put(&mut self, family: Family, key: Vec<u8>, row: Vec<u8>) {
         self.changes.push(Change { family, key, row: Some(row) });
     }
 
@@ -126,7 +141,7 @@ impl Plan {
             _ => "",
         };
         let key = row.key.escape_ascii();
-        self.steps.push(format!("{}, key {key}: {}, put aside{consequence}", row.family, row.reason));
+        self.steps.push(format!("{}, key {key}: {}, put aside{consequence}", row.family.name(), row.reason));
         self.changes.push(Change { family: row.family, key: row.key.clone(), row: None });
         self.aside.push(row);
     }
@@ -225,7 +240,7 @@ impl Plan {
         }
     }
 
-    fn set_aside(&mut self, family: &'static str, key: Vec<u8>, row: Vec<u8>) {
+    fn set_aside(&mut self, family: Family, key: Vec<u8>, row: Vec<u8>) {
         self.changes.push(Change { family, key: key.clone(), row: None });
         let reason = DecodeError::Malformed("reference to a session that is gone");
         self.aside.push(DamagedRow { family, key, row, reason });

@@ -12,7 +12,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteBatchIt
 
 use super::RepairError;
 use crate::check::scan::{Found, Unreadable, scan};
-use crate::database::FOLDER;
+use crate::engine::rocks::FOLDER;
 use crate::files::manifest::{self, TableFile};
 use crate::keys;
 
@@ -62,8 +62,6 @@ pub(crate) fn open(directory: &Path) -> Result<DB, rocksdb::Error> {
 
 /// Replaces a damaged table file of a database that nobody has open. `None`: it has no such file any more.
 pub(crate) fn replace(directory: &Path, number: u64) -> Result<Option<Replaced>, RepairError> {
-    let quarantine = directory.join(QUARANTINE);
-    std::fs::create_dir_all(&quarantine).map_err(|error| RepairError::io(&quarantine, error))?;
     // Whatever the write-ahead log has goes to files: from here on the database is its files.
     let file = {
         let db = open(directory)?;
@@ -72,8 +70,8 @@ pub(crate) fn replace(directory: &Path, number: u64) -> Result<Option<Replaced>,
             None => return Ok(None),
         }
     };
-    let kept = keep(directory, number)?;
-    let without = quarantine.join("without");
+    let kept = keep(directory, &directory.join(FOLDER).join(format!("{number:06}.sst")))?;
+    let without = directory.join(QUARANTINE).join("without");
     let _ = std::fs::remove_dir_all(&without);
     view_without(directory, &without, &file)?;
     let replaced = rewrite(directory, &without, &file, kept);
@@ -124,11 +122,13 @@ fn family_number(family: &ColumnFamily) -> u32 {
     number.0
 }
 
-/// Keeps the damaged file for whoever wants to look at it.
-fn keep(directory: &Path, number: u64) -> Result<PathBuf, RepairError> {
-    let name = format!("{number:06}.sst");
-    let kept = directory.join(QUARANTINE).join(&name);
-    link(&directory.join(FOLDER).join(&name), &kept)?;
+/// Keeps a damaged file, as it is, for whoever wants to look at it.
+pub(super) fn keep(directory: &Path, file: &Path) -> Result<PathBuf, RepairError> {
+    let quarantine = directory.join(QUARANTINE);
+    std::fs::create_dir_all(&quarantine).map_err(|error| RepairError::io(&quarantine, error))?;
+    let kept = quarantine.join(file.file_name().unwrap_or_default());
+    link(file, &kept)?;
+    sync(&quarantine).map_err(|error| RepairError::io(&quarantine, error))?;
     Ok(kept)
 }
 
@@ -195,7 +195,7 @@ fn rewrite(directory: &Path, without: &Path, damaged: &Damaged, kept: PathBuf) -
                 writer.write_if_large();
             }
             // A block of a log is never written twice.
-            Err(_) => replaced.doubtful += u64::from(name != keys::LOG),
+            Err(_) => replaced.doubtful += u64::from(name != keys::LOG.name()),
         }
     });
     writer.finish()?;
