@@ -72,7 +72,10 @@ impl std::fmt::Display for Recovery {
         }
         if self.mark_unreadable {
             let commit = self.commit;
-            write!(formatter, "; the commit mark is damaged: whether anything behind {commit} is lost is not known")?;
+            write!(
+                formatter,
+                "; the commit mark is damaged: whether anything behind {commit} is lost is not known"
+            )?;
         }
         Ok(())
     }

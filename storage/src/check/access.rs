@@ -7,10 +7,10 @@ use rocksdb::{ColumnFamily, DB};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 
-use crate::engine::rocks::{FOLDER, directory as directory_rules};
-use crate::recovery::SCHEMA;
-use crate::keys::{self, Family};
 use crate::OpenError;
+use crate::engine::rocks::{FOLDER, directory as directory_rules};
+use crate::keys::{self, Family};
+use crate::recovery::SCHEMA;
 
 /// The store's own lock, held against a broker that would start meanwhile.
 #[derive(Debug)]
@@ -22,7 +22,10 @@ impl Lock {
     /// Takes the lock. A store on a medium that cannot be written to is only asked for.
     pub(crate) fn take(directory: &Path) -> Result<Lock, OpenError> {
         let path = directory.join(FOLDER).join("LOCK");
-        let in_use = || OpenError::InUse { directory: directory.to_owned(), process: directory_rules::lock_holder(&path) };
+        let in_use = || OpenError::InUse {
+            directory: directory.to_owned(),
+            process: directory_rules::lock_holder(&path),
+        };
         match File::options().read(true).write(true).open(&path) {
             Ok(file) => match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => Ok(Lock { _file: Some(file) }),
@@ -87,14 +90,19 @@ pub(crate) fn require_store(directory: &Path) -> Result<(), OpenError> {
     let entries = std::fs::read_dir(directory).map_err(|error| io(directory, error))?;
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name().display().to_string()).collect();
     if !path.is_dir() {
-        let found = names.first().map_or_else(|| "nothing".to_owned(), |name| format!("{name}, and no database"));
+        let found =
+            names.first().map_or_else(|| "nothing".to_owned(), |name| format!("{name}, and no database"));
         return Err(not_a_store(directory, found));
     }
     if !path.join("CURRENT").exists() {
         return Err(match directory_rules::files_without_current(&path).first() {
             Some(file) => OpenError::Unreadable {
                 directory: directory.to_owned(),
-                reason: format!("{} is missing, and {} is there", path.join("CURRENT").display(), file.display()),
+                reason: format!(
+                    "{} is missing, and {} is there",
+                    path.join("CURRENT").display(),
+                    file.display()
+                ),
             },
             None => not_a_store(directory, "an empty database folder".to_owned()),
         });

@@ -297,8 +297,12 @@ impl View<'_> {
     fn entries(&mut self, log: LogId, after: Lsn, through: Lsn, mut take: impl FnMut(Lsn, Message)) {
         let Some(family) = self.access.family(keys::LOG) else { return };
         let (_, end) = log_bounds(log);
-        let mut iterator =
-            super::scan::iterator(&self.access.db, family, &keys::block(log, Lsn(after.0 + 1), 0), Some(&end));
+        let mut iterator = super::scan::iterator(
+            &self.access.db,
+            family,
+            &keys::block(log, Lsn(after.0 + 1), 0),
+            Some(&end),
+        );
         iterator.seek_to_first();
         let mut taken = 0;
         while let Some((_, row)) = iterator.item() {

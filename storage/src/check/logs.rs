@@ -72,7 +72,8 @@ pub(crate) struct Block {
 
 impl<'a> Logs<'a> {
     fn new(model: &'a Model, report: &'a mut CheckReport) -> Logs<'a> {
-        let live = model.sessions.keys().map(|id| id.own_log()).chain(model.filters.values().copied()).collect();
+        let live =
+            model.sessions.keys().map(|id| id.own_log()).chain(model.filters.values().copied()).collect();
         let mut wanted = HashMap::new();
         for (id, session) in &model.sessions {
             for exchange in &session.outbound.open {
@@ -152,13 +153,18 @@ impl<'a> Logs<'a> {
     fn compare(&self, log: LogId, before: End, block: &Block, lost: Option<u64>) -> Option<Broken> {
         let agree = lost == Some(0) && before.running_bytes == block.first_running_bytes;
         let known = |row: &record::QuarantineRow| {
-            row.log == log && row.after < block.first && row.through >= before.last && row.through < block.first
+            row.log == log
+                && row.after < block.first
+                && row.through >= before.last
+                && row.through < block.first
         };
         if agree || self.model.quarantine.iter().any(known) {
             return None;
         }
         let (kind, what) = match lost {
-            Some(0) => (FindingKind::Inconsistent, "the count of bytes does not go on where it ended".to_owned()),
+            Some(0) => {
+                (FindingKind::Inconsistent, "the count of bytes does not go on where it ended".to_owned())
+            }
             Some(lost) => (FindingKind::Missing, format!("{lost} messages are not there")),
             None => (FindingKind::Inconsistent, "ordinals go back".to_owned()),
         };

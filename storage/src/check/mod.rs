@@ -20,9 +20,7 @@ pub(crate) mod scan;
 
 use std::path::{Path, PathBuf};
 
-pub use inspect::{
-    ExchangeView, Inspection, MessageView, Selection, SessionView, SubscriptionView,
-};
+pub use inspect::{ExchangeView, Inspection, MessageView, Selection, SessionView, SubscriptionView};
 pub use report::{CheckCounts, CheckReport, Finding, FindingKind, LogRange};
 
 use crate::OpenError;
@@ -58,8 +56,11 @@ impl Checker {
 
     /// Reads everything, and tells what is wrong.
     pub fn check(&self) -> CheckReport {
-        let mut report =
-            CheckReport { directory: self.directory.clone(), schema: self.access.schema(), ..CheckReport::default() };
+        let mut report = CheckReport {
+            directory: self.directory.clone(),
+            schema: self.access.schema(),
+            ..CheckReport::default()
+        };
         let model = Model::read(&self.access, &mut report);
         model.check_references(&mut report);
         logs::check(&self.access, &model, &mut report);

@@ -89,14 +89,20 @@ impl Model {
                 report.counts.bytes += (key.len() + row.len()) as u64;
                 if let Err(reason) = take(self, key, row, report) {
                     self.incomplete.insert(name);
-                    self.damaged.push(DamagedRow { family: of, key: key.to_vec(), row: row.to_vec(), reason });
+                    self.damaged.push(DamagedRow {
+                        family: of,
+                        key: key.to_vec(),
+                        row: row.to_vec(),
+                        reason,
+                    });
                     report.row(FindingKind::Damaged, name, key, reason.to_string());
                 }
             }
             Found::Unreadable(gap) => {
                 self.incomplete.insert(name);
                 let before = gap.before.as_deref().map_or_else(|| "the end".to_owned(), printable);
-                let what = format!("keys behind {:?} and before {before}: {}", printable(&gap.after), gap.reason);
+                let what =
+                    format!("keys behind {:?} and before {before}: {}", printable(&gap.after), gap.reason);
                 report.add(Finding::at(FindingKind::Unreadable, name, what));
             }
         });
@@ -199,15 +205,27 @@ impl Model {
         };
         let mut wrong = |place: Family, key: &str, what: String| {
             let finding = Finding::at(FindingKind::Inconsistent, place.name(), what);
-            report.add(Finding { key: Some(printable(key.as_bytes())), sessions: vec![client_id.clone()], ..finding });
+            report.add(Finding {
+                key: Some(printable(key.as_bytes())),
+                sessions: vec![client_id.clone()],
+                ..finding
+            });
         };
         for (filter, row) in &session.subscriptions {
             if row.start > self.state.last {
-                wrong(keys::SUBSCRIPTION, filter, format!("begins at LSN {}, which is not given out", row.start.0));
+                wrong(
+                    keys::SUBSCRIPTION,
+                    filter,
+                    format!("begins at LSN {}, which is not given out", row.start.0),
+                );
             }
             let Some(part) = row.membership else { continue };
             if self.is_whole(keys::FILTER) && self.filters.get(filter) != Some(&part.log) {
-                wrong(keys::SUBSCRIPTION, filter, format!("reads log {}, which is not the filter's", part.log.0));
+                wrong(
+                    keys::SUBSCRIPTION,
+                    filter,
+                    format!("reads log {}, which is not the filter's", part.log.0),
+                );
             }
             if part.from > part.until {
                 wrong(keys::SUBSCRIPTION, filter, "ends before it begins".to_owned());
@@ -220,8 +238,15 @@ impl Model {
         let mut seen = HashSet::new();
         for exchange in &outbound.open {
             let copied = exchange.received || exchange.log != crate::LogId::RETAINED;
-            if !copied && self.is_whole(keys::FLOW) && !session.held.contains(&(exchange.packet_id, exchange.lsn)) {
-                wrong(keys::FLOW, client_id, format!("exchange {} has no copy of its message", exchange.packet_id));
+            if !copied
+                && self.is_whole(keys::FLOW)
+                && !session.held.contains(&(exchange.packet_id, exchange.lsn))
+            {
+                wrong(
+                    keys::FLOW,
+                    client_id,
+                    format!("exchange {} has no copy of its message", exchange.packet_id),
+                );
             }
             if exchange.packet_id == 0 || !seen.insert(exchange.packet_id) || exchange.lsn > self.state.last {
                 wrong(keys::FLOW, client_id, format!("exchange {} is not one", exchange.packet_id));
@@ -230,7 +255,11 @@ impl Model {
         for (packet_id, lsn) in &session.held {
             let open = |exchange: &crate::Exchange| exchange.packet_id == *packet_id && exchange.lsn == *lsn;
             if self.is_whole(keys::FLOW) && !outbound.open.iter().any(open) {
-                wrong(keys::FLOW, client_id, format!("a copy is held for exchange {packet_id}, which is not open"));
+                wrong(
+                    keys::FLOW,
+                    client_id,
+                    format!("a copy is held for exchange {packet_id}, which is not open"),
+                );
             }
         }
     }

@@ -30,7 +30,13 @@ pub(crate) struct Unreadable {
 const HALVINGS: usize = 400;
 
 /// Goes through the rows of a family from `from` on and below `to`.
-pub(crate) fn scan(db: &DB, family: &ColumnFamily, from: &[u8], to: Option<&[u8]>, mut each: impl FnMut(Found<'_>)) {
+pub(crate) fn scan(
+    db: &DB,
+    family: &ColumnFamily,
+    from: &[u8],
+    to: Option<&[u8]>,
+    mut each: impl FnMut(Found<'_>),
+) {
     let mut iterator = iterator(db, family, from, to);
     iterator.seek(from);
     let mut after = from.to_vec();
@@ -57,7 +63,12 @@ pub(crate) fn scan(db: &DB, family: &ColumnFamily, from: &[u8], to: Option<&[u8]
 }
 
 /// An iterator that checks what it reads and keeps nothing of it.
-pub(crate) fn iterator<'a>(db: &'a DB, family: &ColumnFamily, from: &[u8], to: Option<&[u8]>) -> DBRawIterator<'a> {
+pub(crate) fn iterator<'a>(
+    db: &'a DB,
+    family: &ColumnFamily,
+    from: &[u8],
+    to: Option<&[u8]>,
+) -> DBRawIterator<'a> {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
     options.fill_cache(false);
@@ -94,7 +105,12 @@ pub(crate) fn step(iterator: &mut DBRawIterator<'_>, after: &[u8], to: Option<&[
 }
 
 /// Positions the iterator on the first row behind the damage that `reason` names.
-fn pass_over(iterator: &mut DBRawIterator<'_>, after: &[u8], to: Option<&[u8]>, reason: &str) -> Option<Vec<u8>> {
+fn pass_over(
+    iterator: &mut DBRawIterator<'_>,
+    after: &[u8],
+    to: Option<&[u8]>,
+    reason: &str,
+) -> Option<Vec<u8>> {
     let mut low = after.to_vec();
     let mut high = to.map_or_else(|| vec![0xff; after.len() + 8], <[u8]>::to_vec);
     if !beyond(iterator, &high, reason) {

@@ -41,7 +41,10 @@ pub(super) struct Pieces<'a> {
 }
 
 enum Fragment<'a> {
-    Good { kind: u8, bytes: &'a [u8] },
+    Good {
+        kind: u8,
+        bytes: &'a [u8],
+    },
     Bad,
     /// Nothing is written from here to the block's end.
     Nothing,

@@ -44,9 +44,7 @@ pub(crate) fn remove_files(database: &Path, files: &[TableFile]) -> Result<()> {
 /// One change of the manifest: a file goes.
 fn deletion(file: &TableFile) -> Vec<u8> {
     let mut record = Vec::with_capacity(24);
-    for number in
-        [DELETED_FILE, u64::from(file.level), file.number, COLUMN_FAMILY, u64::from(file.family)]
-    {
+    for number in [DELETED_FILE, u64::from(file.level), file.number, COLUMN_FAMILY, u64::from(file.family)] {
         put_varint(number, &mut record);
     }
     record

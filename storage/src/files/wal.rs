@@ -84,7 +84,8 @@ fn paths(database: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(database)? {
         let path = entry?.path();
-        let numbered = path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        let numbered =
+            path.file_stem().is_some_and(|stem| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit));
         if numbered && path.extension().is_some_and(|ending| ending == "log") {
             paths.push(path);
         }
@@ -123,7 +124,9 @@ fn state_of(batch: &[u8]) -> Option<State> {
     struct Find(Option<State>);
     impl WriteBatchIteratorCf for Find {
         fn put_cf(&mut self, _family: u32, key: &[u8], value: &[u8]) {
-            if key == keys::STATE && let Ok(state) = record::decode_state(value) {
+            if key == keys::STATE
+                && let Ok(state) = record::decode_state(value)
+            {
                 self.0 = Some(state);
             }
         }

@@ -159,7 +159,12 @@ impl Plan {
             match block {
                 Ok(block) => model.state.last = model.state.last.max(block.last),
                 Err(reason) => {
-                    damaged.push(DamagedRow { family: keys::LOG, key: key.to_vec(), row: row.to_vec(), reason });
+                    damaged.push(DamagedRow {
+                        family: keys::LOG,
+                        key: key.to_vec(),
+                        row: row.to_vec(),
+                        reason,
+                    });
                 }
             }
         });
@@ -205,7 +210,9 @@ impl Plan {
         for (id, rows) in &mut model.sessions {
             let (held, before) = (&rows.held, rows.outbound.open.len());
             let mut seen = HashSet::new();
-            rows.outbound.open.retain(|exchange| is_whole(exchange, held, last) && seen.insert(exchange.packet_id));
+            rows.outbound
+                .open
+                .retain(|exchange| is_whole(exchange, held, last) && seen.insert(exchange.packet_id));
             if rows.outbound.open.len() < before {
                 let lost = before - rows.outbound.open.len();
                 let client_id = rows.row.as_ref().map_or("", |(client_id, _)| client_id);
@@ -279,7 +286,10 @@ impl Plan {
                 }
                 if let Some(mended) = mended(row, wanted.get(filter).copied(), head) {
                     *row = mended;
-                    self.steps.push(format!("session {}: subscription {filter} reads its filter's log again", id.0));
+                    self.steps.push(format!(
+                        "session {}: subscription {filter} reads its filter's log again",
+                        id.0
+                    ));
                     let row = record::encode_subscription(row);
                     self.put(keys::SUBSCRIPTION, keys::subscription(*id, filter), row);
                 }
@@ -311,7 +321,9 @@ impl Plan {
                 range.log,
                 range.after,
                 range.through,
-                range.messages.map_or_else(|| "how many is not known".to_owned(), |lost| format!("{lost} of them")),
+                range
+                    .messages
+                    .map_or_else(|| "how many is not known".to_owned(), |lost| format!("{lost} of them")),
                 finding.what
             ));
             let key = keys::quarantine(row.log, row.through);

@@ -163,7 +163,12 @@ fn view_without(directory: &Path, without: &Path, damaged: &Damaged) -> Result<(
 }
 
 /// Writes to the database what it would not have without the file.
-fn rewrite(directory: &Path, without: &Path, damaged: &Damaged, kept: PathBuf) -> Result<Replaced, RepairError> {
+fn rewrite(
+    directory: &Path,
+    without: &Path,
+    damaged: &Damaged,
+    kept: PathBuf,
+) -> Result<Replaced, RepairError> {
     let name = damaged.family.as_str();
     let path = without.join(FOLDER);
     let options = rocksdb::Options::default();
@@ -172,8 +177,7 @@ fn rewrite(directory: &Path, without: &Path, damaged: &Damaged, kept: PathBuf) -
     let missing = || RepairError::Engine(format!("the family {name} is not there"));
     let (family, rest_family) =
         (db.cf_handle(name).ok_or_else(missing)?, rest.cf_handle(name).ok_or_else(missing)?);
-    let mut replaced =
-        Replaced { family: name.to_owned(), rows: 0, lost: Vec::new(), doubtful: 0, kept };
+    let mut replaced = Replaced { family: name.to_owned(), rows: 0, lost: Vec::new(), doubtful: 0, kept };
     let mut writer = Writer { db: &db, batch: WriteBatch::default(), failed: None };
     let end = [damaged.last.as_slice(), &[0]].concat();
     scan(&db, family, &damaged.first, Some(&end), |found| match found {

@@ -71,7 +71,9 @@ fn check_new(directory: &Path) -> Result<(), OpenError> {
         mark::Mark::At(number) if number > 0 => {
             Err(refuse(format!("the mark of commit {number}, and no database")))
         }
-        mark::Mark::Unreadable => Err(refuse("a commit mark that cannot be read, and no database".to_owned())),
+        mark::Mark::Unreadable => {
+            Err(refuse("a commit mark that cannot be read, and no database".to_owned()))
+        }
         mark::Mark::At(_) | mark::Mark::Missing => Ok(()),
     }
 }
