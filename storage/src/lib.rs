@@ -19,6 +19,7 @@
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
+mod border;
 mod catalog;
 mod check;
 mod committer;
@@ -33,6 +34,7 @@ mod message;
 mod options;
 mod outcome;
 mod packet_ids;
+mod quarantine;
 mod read;
 mod reader;
 mod record;
@@ -61,6 +63,7 @@ pub use outcome::{
     Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, Subscribed, Targets,
 };
 pub use packet_ids::PacketIdSet;
+pub use quarantine::DamagedRange;
 pub use read::{Budget, Pass};
 pub use reader::{Reader, Wake, Watch};
 pub use record::encode_message;

@@ -105,6 +105,22 @@ impl std::fmt::Display for InDoubt {
     }
 }
 
+/// What is known to be lost to damage.
+pub(crate) fn quarantined(engine: &dyn Engine) -> Vec<record::QuarantineRow> {
+    let view = engine.view();
+    let mut rows = view.cursor(keys::META, keys::QUARANTINE, None);
+    rows.seek_to_first();
+    let mut known = Vec::new();
+    while let Some((_, row)) = rows.item().filter(|(key, _)| key.starts_with(keys::QUARANTINE)) {
+        match record::decode_quarantine(row) {
+            Ok(row) => known.push(row),
+            Err(reason) => tracing::warn!(%reason, "a record of earlier damage is itself damaged"),
+        }
+        rows.next();
+    }
+    known
+}
+
 /// What is read into memory.
 pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,

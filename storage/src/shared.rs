@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
 use crate::engine::Engine;
 use crate::floors::Floors;
+use crate::quarantine::Quarantine;
 use crate::reader::Readers;
 use crate::statistics::Counters;
 use crate::tail::Tail;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Logs that ended, and the batch that must be durable before they are dead.
     pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
     pub(crate) trimmer: Mutex<Trimmer>,
+    pub(crate) quarantine: Quarantine,
     failure: OnceLock<Arc<str>>,
     stop: Mutex<bool>,
     stopping: Condvar,
@@ -65,6 +67,7 @@ impl Shared {
             counters: Counters::default(),
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),
+            quarantine: Quarantine::default(),
             failure: OnceLock::new(),
             stop: Mutex::new(false),
             stopping: Condvar::new(),

@@ -247,6 +247,7 @@ fn open(options: Options, now_millis: u64) -> Result<(Arc<Shared>, Recovery), Op
 
     let directory = options.directory.clone();
     let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors));
+    shared.quarantine.load(recovery::quarantined(&*shared.engine));
     let ended = begin(&shared, now_millis)
         .map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
     let counts = counts(&shared);

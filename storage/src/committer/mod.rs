@@ -104,6 +104,7 @@ fn commit(
                 Work::Rescue { session, packet_id, lsn, body } => {
                     apply.rescue(session, packet_id, lsn, &body)
                 }
+                Work::Quarantine(row) => apply.put_quarantine(&row),
             }
         }
         apply.finish()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use crate::record::QuarantineRow;
 use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
 
 /// Called once, with what became of a transaction.
@@ -20,6 +21,8 @@ pub(crate) enum Work {
         lsn: Lsn,
         body: Bytes,
     },
+    /// Remembers that a part of a log is lost to damage.
+    Quarantine(QuarantineRow),
 }
 
 #[derive(Default)]
@@ -125,6 +128,7 @@ fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
         Work::Rescue { body, .. } => EACH + body.len(),
+        Work::Quarantine(row) => EACH + row.reason.len(),
         Work::Transaction(transaction, _) => {
             let operations = transaction.operations.iter().map(|operation| match operation {
                 Operation::Publish(publish) => EACH + publish.body.len(),
