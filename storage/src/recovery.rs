@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use crate::catalog::{Catalog, Exchanges, Filter, Routes, Session, SharedLog, StoredSubscription};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, FailureKind};
 use crate::floors::Floors;
 use crate::keys::{self, Family, Flow};
 use crate::record::{self, State};
@@ -314,7 +314,11 @@ impl Loader<'_> {
     }
 
     fn refused(&self, error: EngineError) -> OpenError {
-        OpenError::Engine { directory: self.options.directory.clone(), reason: error.reason }
+        let (directory, reason) = (self.options.directory.clone(), error.reason);
+        match error.kind {
+            FailureKind::Corruption => OpenError::Unreadable { directory, reason },
+            _ => OpenError::Engine { directory, reason },
+        }
     }
 
     fn damaged(&self, family: Family, key: &[u8], reason: DecodeError) -> OpenError {

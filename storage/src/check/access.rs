@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::OpenError;
 use crate::engine::rocks::{FOLDER, directory as directory_rules};
 use crate::keys::{self, Family};
+use crate::mark::Mark;
 use crate::recovery::SCHEMA;
 
 /// The store's own lock, held against a broker that would start meanwhile.
@@ -70,6 +71,15 @@ impl Access {
             return Err(OpenError::NewerSchema { directory: directory.to_owned(), found, known: SCHEMA });
         }
         Ok(access)
+    }
+
+    /// Refuses a database in which something was committed and that lacks a family.
+    pub(crate) fn require_families(&self, directory: &Path) -> Result<(), OpenError> {
+        let mark = Mark::read(directory).map_err(|error| io(directory, error))?;
+        match keys::FAMILIES.iter().find(|family| self.family(**family).is_none()) {
+            Some(missing) if mark.number() > 0 => Err(directory_rules::missing_family(directory, *missing)),
+            _ => Ok(()),
+        }
     }
 
     /// The schema, if that can be read.

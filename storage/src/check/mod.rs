@@ -24,6 +24,8 @@ pub use inspect::{ExchangeView, Inspection, MessageView, Selection, SessionView,
 pub use report::{CheckCounts, CheckReport, Finding, FindingKind, LogRange};
 
 use crate::OpenError;
+use crate::engine::rocks::closed;
+use crate::repair::batches;
 use access::{Access, Lock};
 use rows::Model;
 
@@ -51,6 +53,9 @@ impl Checker {
         access::require_store(directory)?;
         let lock = Lock::take(directory)?;
         let access = Access::open(directory)?;
+        access.require_families(directory)?;
+        closed::verify(directory)?;
+        batches::check_beginning(directory)?;
         Ok(Checker { directory: directory.to_owned(), access, _lock: lock })
     }
 

@@ -1,5 +1,6 @@
 //! RocksDB as the engine: opening it, and the few calls that the store makes.
 
+pub(crate) mod closed;
 pub(crate) mod directory;
 mod filter;
 mod tuning;
@@ -34,6 +35,7 @@ impl RocksDb {
     /// Opens the database of a data directory. Damage in its write-ahead log is left out first.
     pub(super) fn open(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
         directory::check(options)?;
+        closed::check(&options.directory)?;
         let in_doubt = crate::repair::leave_out_damaged_batches(&options.directory)?;
         let path = options.directory.join(FOLDER);
         let cache = Cache::new_lru_cache(tuning::BLOCK_CACHE_BYTES);
@@ -80,7 +82,12 @@ impl Engine for RocksDb {
 
     fn flush(&self) -> Result<(), EngineError> {
         let families: Vec<_> = keys::FAMILIES.iter().map(|family| handle(&self.db, *family)).collect();
-        Ok(self.db.flush_cfs_opt(&families, &FlushOptions::default())?)
+        self.db.flush_cfs_opt(&families, &FlushOptions::default())?;
+        // Whoever opens it next knows what has to be there.
+        if let Err(error) = closed::write(&self.db) {
+            tracing::debug!(%error, "the list of files was not written");
+        }
+        Ok(())
     }
 
     fn set_mark(&self, commit: u64) -> std::io::Result<()> {

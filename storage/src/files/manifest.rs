@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::frames;
+use super::frames::{self, Piece, Pieces};
 
 /// A table file, as the manifest knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,14 @@ pub(crate) struct TableFile {
 }
 
 /// Tags of a manifest's fields.
+const COMPARATOR: u64 = 1;
+const LOG_NUMBER: u64 = 2;
+const NEXT_FILE: u64 = 3;
+const LAST_SEQUENCE: u64 = 4;
 const DELETED_FILE: u64 = 6;
+const PREVIOUS_LOG: u64 = 9;
+const FIRST_LOG_KEPT: u64 = 10;
+const LAST_FAMILY: u64 = 203;
 const COLUMN_FAMILY: u64 = 200;
 
 /// The manifest that CURRENT of a database names.
@@ -26,6 +33,49 @@ pub(crate) fn current(database: &Path) -> Result<PathBuf> {
         Some(name) if name.starts_with("MANIFEST-") => Ok(database.join(name)),
         _ => Err(Error::new(ErrorKind::InvalidData, format!("CURRENT names no manifest but {name:?}"))),
     }
+}
+
+/// The last sequence number that the manifest knows of: everything up to it that is not in a table file is in the
+/// write-ahead log, which begins at or below it.
+pub(crate) fn last_sequence(database: &Path) -> Result<u64> {
+    let manifest = std::fs::read(current(database)?)?;
+    let mut last = 0;
+    for piece in Pieces::of(&manifest) {
+        if let Piece::Record(edit) = piece {
+            last = sequence_of(&edit).unwrap_or(last).max(last);
+        }
+    }
+    Ok(last)
+}
+
+/// The sequence number of a change. It stands before everything that has another form than these few fields.
+fn sequence_of(mut edit: &[u8]) -> Option<u64> {
+    loop {
+        match take_varint(&mut edit)? {
+            COMPARATOR => {
+                let length = usize::try_from(take_varint(&mut edit)?).ok()?;
+                edit = edit.get(length..)?;
+            }
+            LAST_SEQUENCE => return take_varint(&mut edit),
+            LOG_NUMBER | NEXT_FILE | PREVIOUS_LOG | FIRST_LOG_KEPT | LAST_FAMILY => {
+                take_varint(&mut edit)?;
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Takes table files out of a closed database: it opens without them, and then deletes them.
@@ -66,5 +116,12 @@ mod tests {
     fn the_written_form_of_a_deletion() {
         let file = TableFile { family: 5, level: 1, number: 300 };
         assert_eq!(deletion(&file), [6, 1, 0xac, 2, 0xc8, 1, 5]);
+    }
+
+    #[test]
+    fn sequence_numbers_are_found() {
+        assert_eq!(sequence_of(&[1, 2, b'a', b'b', 2, 7, 3, 9, 4, 0xac, 2, 6, 1]), Some(300));
+        assert_eq!(sequence_of(&[2, 7, 6, 0, 4]), None);
+        assert_eq!(sequence_of(&[4, 0x80]), None);
     }
 }

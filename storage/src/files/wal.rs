@@ -26,6 +26,8 @@ pub(crate) struct WalFile {
     pub(crate) gaps: Vec<Gap>,
     /// Bytes at the end that are no batch: what a kill leaves.
     pub(crate) torn: usize,
+    /// The sequence number of the first batch, unless what stands before it is damaged.
+    pub(crate) first_sequence: Option<u64>,
     /// The states of the first and of the last whole batch.
     first: Option<State>,
     last: Option<State>,
@@ -107,6 +109,9 @@ fn survey_file(path: PathBuf) -> Result<WalFile> {
             },
             Piece::Record(batch) => {
                 let state = state_of(&batch);
+                if let (None, None, true) = (file.first, &pending, file.gaps.is_empty()) {
+                    file.first_sequence = batch.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+                }
                 if let Some(gap) = pending.take() {
                     file.gaps.push(Gap { behind: state, ..gap });
                 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{RepairError, rows, table};
 use crate::check::access::{Lock, io};
 use crate::engine::rocks::FOLDER;
-use crate::files::wal;
+use crate::files::{manifest, wal};
 use crate::{InDoubt, Lsn, OpenError};
 
 /// What opening a store does before RocksDB reads the write-ahead log. A torn end is left to RocksDB.
@@ -19,8 +19,9 @@ pub(crate) fn settle(directory: &Path) -> Result<Vec<InDoubt>, OpenError> {
         return Ok(Vec::new());
     }
     // Without the lock: only reading, and files that somebody is writing to have no damage with batches behind it.
-    let damaged = |files: Vec<wal::WalFile>| files.iter().any(|file| !file.gaps.is_empty());
-    if !damaged(wal::survey(&path).map_err(|error| io(directory, error))?) {
+    let files = wal::survey(&path).map_err(|error| io(directory, error))?;
+    check(directory, &files)?;
+    if files.iter().all(|file| file.gaps.is_empty()) {
         return Ok(Vec::new());
     }
     let lock = Lock::take(directory)?;
@@ -37,6 +38,35 @@ pub(crate) fn settle(directory: &Path) -> Result<Vec<InDoubt>, OpenError> {
         tracing::error!("mended after damage in the write-ahead log: {step}");
     }
     Ok(found)
+}
+
+/// The write-ahead log goes on where the table files end. If it begins later, there are table files of which the manifest
+/// has lost the end, or a file of the log is missing; opening the database would then delete those that it does not know.
+pub(crate) fn check_beginning(directory: &Path) -> Result<(), OpenError> {
+    let files = wal::survey(&directory.join(FOLDER)).map_err(|error| io(directory, error))?;
+    check(directory, &files)
+}
+
+fn check(directory: &Path, files: &[wal::WalFile]) -> Result<(), OpenError> {
+    let path = directory.join(FOLDER);
+    let kept = files.first().and_then(|file| file.path.file_name());
+    if kept.is_some_and(|name| directory.join(table::QUARANTINE).join(name).exists()) {
+        // Its beginning was damaged, and was left out.
+        return Ok(());
+    }
+    let Some(first) = files.first().and_then(|file| file.first_sequence) else { return Ok(()) };
+    let unreadable = |reason| OpenError::Unreadable { directory: directory.to_owned(), reason };
+    // One that cannot be read is refused by RocksDB.
+    let Ok(known) = manifest::last_sequence(&path) else { return Ok(()) };
+    if first > known + 1 {
+        return Err(unreadable(format!(
+            "the write-ahead log begins with {} at {first}, and the manifest that {} names ends at {known}: one of them \
+             was cut short, or a file is missing",
+            files[0].path.display(),
+            path.join("CURRENT").display()
+        )));
+    }
+    Ok(())
 }
 
 /// Leaves out what is damaged, and keeps each file as it was.

@@ -9,7 +9,7 @@
 //! - `table`: table files with damaged blocks;
 //! - `rows`: rows that are damaged, or that refer to what is gone.
 
-mod batches;
+pub(crate) mod batches;
 mod copy;
 mod rows;
 pub(crate) mod table;
@@ -23,6 +23,7 @@ pub(crate) use batches::settle as leave_out_damaged_batches;
 use crate::check::access::{self, Access, Lock};
 use crate::check::{CheckReport, Checker, Finding};
 use crate::engine::rocks::FOLDER;
+use crate::mark::{CommitMark, Mark};
 use crate::{OpenError, check};
 
 /// Why a store was not repaired. The original is as it was.
@@ -122,9 +123,12 @@ fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
     if before.is_none() {
         rebuild(into, &mut steps)?;
     }
+    // Whatever the write-ahead log has goes to files.
+    drop(table::open(into)?);
     replace_tables(into, &mut steps)?;
     let rows_put_aside = rows::mend(into, before.as_ref(), rows::What::All, &mut steps)?;
     let after = Checker::open(into)?.check();
+    let after = if set_mark(into, after.commit, &mut steps)? { Checker::open(into)?.check() } else { after };
     Ok(RepairReport {
         from: from.to_owned(),
         into: into.to_owned(),
@@ -139,6 +143,20 @@ fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
 fn without_repetition(mut report: CheckReport) -> CheckReport {
     report.findings.retain(|finding: &Finding| finding.kind.is_damage());
     report
+}
+
+/// What the mark says is missing is known by now, and a mark that cannot be read is made anew. `false`: it was right.
+fn set_mark(into: &Path, commit: u64, steps: &mut Vec<String>) -> Result<bool, RepairError> {
+    let io = |error| RepairError::io(into, error);
+    let what = match Mark::read(into).map_err(io)? {
+        Mark::At(marked) if marked > commit => format!("batches {} to {marked} are lost", commit + 1),
+        Mark::Unreadable => "it could not be read: whether the last batches are lost is not known".to_owned(),
+        Mark::At(_) | Mark::Missing => return Ok(false),
+    };
+    steps.push(format!("the commit mark was set to {commit}; {what}"));
+    let (mark, _) = CommitMark::open(into).map_err(io)?;
+    mark.set(commit).map_err(io)?;
+    Ok(true)
 }
 
 /// Has RocksDB put together a database from the files that are there.

@@ -176,9 +176,10 @@ impl Plan {
     /// The record of the state says no less than what the rows do.
     fn state(&mut self, model: &mut Model, into: &Path) {
         let before = model.state;
-        let marked = Mark::read(into).map_or(0, Mark::number);
         let state = &mut model.state;
-        state.commit = state.commit.max(marked);
+        if !model.has_state {
+            state.commit = Mark::read(into).map_or(0, Mark::number);
+        }
         for (id, session) in &model.sessions {
             state.next_id = state.next_id.max(id.0 + 1);
             state.last = state.last.max(session.outbound.position);

@@ -12,7 +12,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteBatchIt
 
 use super::RepairError;
 use crate::check::scan::{Found, Unreadable, scan};
-use crate::engine::rocks::FOLDER;
+use crate::engine::rocks::{FOLDER, closed};
 use crate::files::manifest::{self, TableFile};
 use crate::keys;
 
@@ -49,7 +49,13 @@ pub(crate) fn open(directory: &Path) -> Result<DB, rocksdb::Error> {
     let mut options = rocksdb::Options::default();
     options.create_missing_column_families(true);
     options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
-    let families = DB::list_cf(&options, &path)?.into_iter().map(|name| {
+    // What is opened to be written to changes, and a list of what was there when it was closed holds no more.
+    let _ = std::fs::remove_file(path.join(closed::FILE_NAME));
+    let mut names = DB::list_cf(&options, &path)?;
+    names.extend(keys::FAMILIES.iter().map(|family| family.name().to_owned()));
+    names.sort();
+    names.dedup();
+    let families = names.into_iter().map(|name| {
         let mut options = rocksdb::Options::default();
         options.set_disable_auto_compactions(true);
         // Nobody reads or compacts the new files meanwhile, so their number stops no write.

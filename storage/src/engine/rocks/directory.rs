@@ -21,10 +21,33 @@ pub(super) fn check(options: &Options) -> Result<(), OpenError> {
             let foreign = families.iter().find(|name| !is_ours(name));
             match foreign {
                 Some(foreign) => Err(foreign_family(options, foreign)),
-                None => Ok(()),
+                None => check_families(options, &families),
             }
         }
         None => check_new(directory),
+    }
+}
+
+/// A database in which something was committed has all families: a manifest that was cut short has not.
+fn check_families(options: &Options, families: &[String]) -> Result<(), OpenError> {
+    let directory = &options.directory;
+    let mark =
+        mark::Mark::read(directory).map_err(|error| OpenError::Io { directory: directory.clone(), error })?;
+    let missing = keys::FAMILIES.iter().find(|family| !families.iter().any(|name| name == family.name()));
+    match missing {
+        Some(missing) if mark.number() > 0 => Err(missing_family(directory, *missing)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn missing_family(directory: &Path, missing: keys::Family) -> OpenError {
+    let current = directory.join(FOLDER).join("CURRENT");
+    let (current, name) = (current.display(), missing.name());
+    OpenError::Unreadable {
+        directory: directory.to_owned(),
+        reason: format!(
+            "the manifest that {current} names does not have the family {name}: it was cut short"
+        ),
     }
 }
 
