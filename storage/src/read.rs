@@ -18,7 +18,7 @@ use crate::quarantine::DamagedRange;
 use crate::record::{self, BlockEntries, RawEntry};
 use crate::shared::Shared;
 use crate::tail::View as TailView;
-use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId};
+use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId, Span};
 
 /// What one pass may yield. It yields at least one message, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,13 @@ pub struct Pass {
     pub more: bool,
     /// What lies between the position and `through` and cannot be read: it is lost, was reported, and is passed over.
     pub damaged: Vec<DamagedRange>,
+}
+
+/// What was read of a span.
+pub(crate) struct SpanRead {
+    pub(crate) entries: Vec<Entry>,
+    /// Up to here there is nothing else.
+    pub(crate) through: Lsn,
 }
 
 /// One entry, still encoded.
@@ -135,6 +142,34 @@ impl Shared {
         }
         let damaged = damaged_through(&cursors, bound);
         Ok(Pass { entries, through: bound, more: bound < head, damaged })
+    }
+
+    /// Entries of one log, within a span; `None` if that needs the disk and `disk` is false.
+    pub(crate) fn read_span(
+        &self,
+        log: LogId,
+        span: Span,
+        budget: Budget,
+        disk: bool,
+    ) -> Result<Option<SpanRead>, ReadError> {
+        let (source, bound) = match self.tail.read().view(log, span.after, span.through, budget) {
+            TailView::Blocks { records, through } => {
+                (Source::Tail(records.into_iter()), span.through.min(through))
+            }
+            TailView::OnDisk if disk => (Source::Disk(None), span.through),
+            TailView::OnDisk => return Ok(None),
+        };
+        let disk = Disk::new(self);
+        let mut cursor = Cursor::new(log, span.after, bound, source);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while cursor.advance(&disk)?.is_some() {
+            entries.push(cursor.entry()?);
+            bytes += cursor.length();
+            if entries.len() >= budget.messages || bytes >= budget.bytes {
+                return Ok(Some(SpanRead { through: cursor.after, entries }));
+            }
+        }
+        Ok(Some(SpanRead { entries, through: bound }))
     }
 
     pub(crate) fn read_exchange(

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use super::access::Access;
 use super::report::{CheckReport, Finding, FindingKind, LogRange, printable};
 use super::scan::{Found, scan};
+use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
 use crate::record::{self, Membership, QuarantineRow, SessionRow, State, SubscriptionRow};
+use crate::topics::shared_filter;
 use crate::{DecodeError, LogId, Lsn, Outbound, PacketIdSet, SessionId};
 
 /// What the small families say.
@@ -143,7 +145,13 @@ impl Model {
     fn filter(&mut self, key: &[u8], row: &[u8], report: &mut CheckReport) -> Result<(), DecodeError> {
         report.counts.filters += 1;
         let filter = text(key, "filter")?;
-        self.filters.insert(filter, record::decode_filter(row)?);
+        let log = match shared_filter(&filter) {
+            Some(_) => {
+                Group::recovered(record::decode_group(row)?).ok_or(DecodeError::Malformed("group"))?.log
+            }
+            None => record::decode_filter(row)?,
+        };
+        self.filters.insert(filter, log);
         Ok(())
     }
 
@@ -185,7 +193,7 @@ impl Model {
         for (id, session) in &self.sessions {
             self.check_session(*id, session, report);
             for (filter, row) in &session.subscriptions {
-                if row.options.qos > 0 {
+                if row.options.qos > 0 && shared_filter(filter).is_none() {
                     holders.entry(filter).or_default().push((*id, row.membership));
                 }
             }
@@ -218,6 +226,12 @@ impl Model {
                     filter,
                     format!("begins at LSN {}, which is not given out", row.start.0),
                 );
+            }
+            if shared_filter(filter).is_some()
+                && self.is_whole(keys::FILTER)
+                && !self.filters.contains_key(filter)
+            {
+                wrong(keys::SUBSCRIPTION, filter, "its group is not there".to_owned());
             }
             let Some(part) = row.membership else { continue };
             if self.is_whole(keys::FILTER) && self.filters.get(filter) != Some(&part.log) {
@@ -297,7 +311,12 @@ impl Model {
     /// Client identifiers of up to ten sessions that have not read a log up to `through`.
     pub(crate) fn readers_behind(&self, log: LogId, through: Lsn) -> Vec<String> {
         let reads = |id: &SessionId, session: &SessionRows| {
-            id.own_log() == log || session.memberships().any(|part| part.log == log && part.from < through)
+            let member = |(filter, _): &(String, SubscriptionRow)| {
+                shared_filter(filter).is_some() && self.filters.get(filter) == Some(&log)
+            };
+            id.own_log() == log
+                || session.subscriptions.iter().any(member)
+                || session.memberships().any(|part| part.log == log && part.from < through)
         };
         self.sessions
             .iter()

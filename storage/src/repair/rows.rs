@@ -14,10 +14,12 @@ use crate::check::access::Access;
 use crate::check::rows::{DamagedRow, Model, SessionRows};
 use crate::check::scan::{Found, scan};
 use crate::check::{CheckReport, FindingKind, logs};
+use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
 use crate::mark::Mark;
 use crate::record::{self, Membership, QuarantineRow, SubscriptionRow};
 use crate::recovery::SCHEMA;
+use crate::topics::shared_filter;
 use crate::{DecodeError, Exchange, LogId, Lsn, SessionId};
 
 /// The file for what is put aside.
@@ -273,12 +275,23 @@ impl Plan {
         }
         let mut holders: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
         let rows = model.sessions.values().flat_map(|rows| &rows.subscriptions);
-        for (filter, _) in rows.filter(|(_, row)| row.options.qos > 0) {
+        for (filter, _) in rows.filter(|(filter, row)| row.options.qos > 0 && shared_filter(filter).is_none())
+        {
             *holders.entry(filter.clone()).or_default() += 1;
         }
         let mut next_id = model.state.next_id;
         for (id, rows) in &mut model.sessions {
             for (filter, row) in &mut rows.subscriptions {
+                if shared_filter(filter).is_some() {
+                    if !wanted.contains_key(filter) {
+                        let group = Group::new(LogId(next_id), head).row();
+                        self.steps.push(format!("group {filter}: begun anew; what waited for it is lost"));
+                        self.put(keys::FILTER, filter.as_bytes().to_vec(), record::encode_group(&group));
+                        wanted.insert(filter.clone(), group.log);
+                        next_id += 1;
+                    }
+                    continue;
+                }
                 let holders = holders.get(filter).copied().unwrap_or(0);
                 if holders > 1 && !wanted.contains_key(filter) {
                     self.put(keys::FILTER, filter.as_bytes().to_vec(), record::encode_filter(LogId(next_id)));

@@ -7,6 +7,7 @@ mod committing;
 mod damage;
 mod edges;
 mod filters;
+mod groups;
 mod model;
 mod reading;
 mod recovery;
