@@ -14,14 +14,15 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
-//! `groups` and `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up;
-//! `check`, `repair` and `files` are for a store that is stopped, or damaged.
+//! `groups` and `reader` are the memory; `clock` is the time; `committer` changes them, `read` and `retained` read them, `recovery` begins,
+//! `trim` and `sweep` clean up; `check`, `repair` and `files` are for a store that is stopped, or damaged.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod border;
 mod catalog;
 mod check;
+mod clock;
 mod committer;
 mod engine;
 mod error;
@@ -46,6 +47,7 @@ mod shared;
 mod statistics;
 mod stepper;
 mod store;
+mod sweep;
 mod tail;
 pub mod topics;
 mod transaction;
@@ -55,6 +57,7 @@ pub use check::{
     CheckCounts, CheckReport, Checker, ExchangeView, Finding, FindingKind, Inspection, LogRange, MessageView,
     Selection, SessionView, SubscriptionView,
 };
+pub use clock::{Clock, WallClock};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use groups::{GroupMember, Pulled, Span};
@@ -62,7 +65,8 @@ pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Trimming};
 pub use outcome::{
-    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, Subscribed, Targets,
+    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, PublishedWill, Subscribed,
+    Targets,
 };
 pub use packet_ids::PacketIdSet;
 pub use quarantine::DamagedRange;
@@ -77,5 +81,5 @@ pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
-    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will, WillFate,
 };

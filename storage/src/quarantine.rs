@@ -79,7 +79,7 @@ impl Shared {
             through: range.through,
             messages: range.messages,
             reason: reason.to_owned(),
-            found_at_millis: crate::store::now_millis(),
+            found_at_millis: self.clock.now_millis(),
         };
         if !self.quarantine.insert(&row) {
             return;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use crate::record::QuarantineRow;
+use crate::sweep::ExpiredRetained;
 use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
 
 /// Called once, with what became of a transaction.
@@ -23,6 +24,10 @@ pub(crate) enum Work {
     },
     /// Remembers that a part of a log is lost to damage.
     Quarantine(QuarantineRow),
+    /// Removes retained messages that have expired, where they are still the topic's.
+    ForgetRetained(Vec<ExpiredRetained>),
+    /// A clock was set: the next start must know.
+    NoteTime,
 }
 
 #[derive(Default)]
@@ -127,6 +132,8 @@ impl Queue {
 fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
+        Work::NoteTime => EACH,
+        Work::ForgetRetained(expired) => EACH * expired.len(),
         Work::Rescue { body, .. } => EACH + body.len(),
         Work::Quarantine(row) => EACH + row.reason.len(),
         Work::Transaction(transaction, _) => {
@@ -136,7 +143,6 @@ fn weight(work: &Work) -> usize {
                 Operation::SaveOutbound(outbound) => EACH + outbound.open.len() * 48,
                 Operation::Subscribe(subscriptions) => EACH * (1 + subscriptions.len()),
                 Operation::Unsubscribe(filters) => EACH * (1 + filters.len()),
-                Operation::SaveWill(Some(will)) => EACH + will.message.payload.len(),
                 Operation::Attach(attach) => {
                     EACH + attach.will.as_ref().map_or(0, |will| will.message.payload.len())
                 }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -328,7 +329,7 @@ impl Plan {
                 through: Lsn(range.through),
                 messages: range.messages,
                 reason: finding.what.clone(),
-                found_at_millis: crate::store::now_millis(),
+                found_at_millis: now_millis(),
             };
             self.steps.push(format!(
                 "log {}: messages above LSN {} and up to {} are lost ({}): {}",
@@ -364,4 +365,10 @@ fn mended(row: &SubscriptionRow, log: Option<LogId>, head: Lsn) -> Option<Subscr
     let until = if row.options.qos > 0 { Lsn(u64::MAX) } else { head };
     let membership = log.map(|log| Membership { log, from: Lsn(0), until });
     Some(SubscriptionRow { membership, ..row.clone() })
+}
+
+/// Milliseconds since the Unix epoch.
+fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
