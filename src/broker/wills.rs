@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::translate::Teller;
 use super::{Broker, Owner, batch, translate};
 
 /// Wills that wait for their delay.
@@ -97,7 +98,7 @@ impl Broker {
         for ended in sessions {
             self.wills.cancel(&ended.client_id);
             if let Some(will) = ended.will.clone() {
-                let owner = Owner { client_id: ended.client_id.clone(), stored: None };
+                let owner = Owner { client_id: ended.client_id.clone(), stored: None, takes_reasons: false };
                 self.publish_will(&owner, will).await;
             }
         }
@@ -106,7 +107,7 @@ impl Broker {
     /// The operation that keeps a message of the broker's own.
     pub(crate) fn publish_operation(&self, message: &storage::Message) -> storage::Operation {
         let targets = self.store.route(&message.topic);
-        let publish = translate::publish(message, targets, &mut bytes::BytesMut::new());
+        let publish = translate::publish(message, targets, Teller::default(), &mut bytes::BytesMut::new());
         storage::Operation::Publish(publish)
     }
 

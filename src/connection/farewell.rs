@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use barnacle_storage::{CommitError, Detach, Message, Operation, Outcome, Transaction, Will};
+use barnacle_storage::{
+    CommitError, Detach, DropReason, Dropped, Message, Operation, Outcome, Transaction, Will,
+};
 use tokio::sync::oneshot;
 
 use super::running::Running;
@@ -27,13 +29,25 @@ impl Farewell {
     }
 }
 
-/// Submits the last transaction of a connection; `None` if there is nothing to keep. What follows it in the store's order
+/// Submits the last transaction of a connection; `None` if there is nothing to keep. `unroomed` messages found no room in the
+/// mailbox. What follows it in the store's order
 /// sees it.
-pub(super) fn say(running: &mut Running, close: Close) -> Option<Farewell> {
+pub(super) fn say(running: &mut Running, close: Close, unroomed: u64) -> Option<Farewell> {
     let now = running.broker.clock.now();
     let mut operations = Vec::new();
     if let Some(record) = running.session.last_record() {
         operations.push(Operation::SaveOutbound(broker::outbound_to_store(&record)));
+        operations.extend(broker::count_drops(&running.session.take_dropped()));
+        if unroomed > 0 {
+            let dropped = Dropped::exactly(unroomed);
+            operations.push(Operation::CountDrops { reason: DropReason::Mailbox, dropped });
+        }
+    } else {
+        let store = &running.broker.store;
+        for (reason, dropped) in broker::drops(&running.session.take_dropped()) {
+            store.note_drops(reason, dropped.exactly);
+        }
+        store.note_drops(DropReason::Mailbox, unroomed);
     }
     let will = running.will.take().filter(|_| !close.forget_will);
     let fate = Fate::of(will, close);

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::Surroundings;
 use super::farewell::{self, Farewell};
 use super::handshake::Connected;
-use crate::broker::{Batch, Broker, Claim, LiveSubscriber, Mailbox, Owner};
+use crate::broker::{Batch, Broker, CatchUp, Claim, LiveSubscriber, Mailbox, Owner};
 use crate::kept::Kept;
 use crate::protocol::{Decoder, ReasonCode};
 use crate::session::{Close, Request, Session};
@@ -56,6 +56,7 @@ pub(super) struct Running {
     unflushed: bool,
     /// The store has failed, or another connection has taken the session over.
     cut_off: bool,
+    pub(super) catch_up: CatchUp,
 }
 
 /// The session's logs.
@@ -101,6 +102,7 @@ where
     } = connected;
     let connection = claim.number();
     let log = reader.map(|reader| LogFeed::new(reader, &broker, &signal));
+    let catch_up = CatchUp::new(broker.catch_up_rate, broker.clock.now().monotonic_millis);
     let mut running = Running {
         broker,
         session,
@@ -116,6 +118,7 @@ where
         read_bytes: *READ_BYTES.start(),
         unflushed: false,
         cut_off: false,
+        catch_up,
     };
     running.subscribe_restored();
     running.take_back().await;
@@ -155,9 +158,9 @@ impl LogFeed {
     fn new(reader: storage::Reader, broker: &Broker, signal: &Arc<Notify>) -> Self {
         let grown = Arc::new(AtomicBool::new(true));
         let wake = {
-            let (grown, signal) = (Arc::clone(&grown), Arc::clone(signal));
+            let (grown, signal, reader) = (Arc::clone(&grown), Arc::clone(signal), reader.clone());
             Arc::new(move || {
-                if !grown.swap(true, Ordering::AcqRel) {
+                if !grown.swap(true, Ordering::AcqRel) || reader.is_over_limit() {
                     signal.notify_one();
                 }
             })
@@ -171,6 +174,7 @@ impl Running {
     /// Everything that can be done without waiting for the client.
     async fn turn(&mut self) {
         self.hear_committed();
+        self.drop_excess().await;
         self.feed().await;
         let now = self.broker.clock.now();
         if self.uncommitted_bytes >= UNCOMMITTED_BYTES {
@@ -203,7 +207,9 @@ impl Running {
             return;
         }
         input.reserve(self.read_bytes);
-        let deadline = self.session.deadline().map(|deadline| clock.instant(deadline).into());
+        let deadlines = [self.session.deadline(), self.catch_up.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        let deadline = deadline.map(|deadline| clock.instant(deadline).into());
         let writes = !self.session.output().is_empty();
         let signal = Arc::clone(&self.signal);
         tokio::select! {
@@ -401,20 +407,25 @@ impl Running {
     }
 
     /// Says what the mailbox had to drop, once for all.
-    fn report_dropped(&self) {
+    fn report_dropped(&self) -> u64 {
         let dropped = self.mailbox.take_dropped();
         if dropped > 0 {
             let client_id = &*self.owner.client_id;
             tracing::warn!(client_id, dropped, "messages found no room in the client's mailbox");
         }
+        dropped
     }
 
     /// The connection has ended: the last transaction goes out, and nothing is delivered any more.
     fn leave(&mut self, close: Close) -> Option<Farewell> {
         self.submit();
         self.stop_listening_at_all();
-        self.report_dropped();
-        if self.cut_off { None } else { farewell::say(self, close) }
+        let unroomed = self.report_dropped();
+        if self.cut_off {
+            self.broker.store.note_drops(storage::DropReason::Mailbox, unroomed);
+            return None;
+        }
+        farewell::say(self, close, unroomed)
     }
 
     /// What is on its way is still published, though nobody is left to be told.

@@ -12,7 +12,7 @@ use super::request::{Done, Granted, Request, RetainedFrom};
 use super::retained::{Scan, Scans};
 use super::subscriptions::{Subscription, SubscriptionOptions, Subscriptions};
 use super::wire::Wire;
-use super::{Delivery, Limits, Now, Place, Terms, detached};
+use super::{Delivery, Dropped, Limits, Now, Place, Terms, detached};
 use crate::kept::Kept;
 use crate::protocol::{
     AckKind, ConnAck, Disconnect, DisconnectProperties, Packet, ProtocolVersion, ReasonCode, SubAck,
@@ -38,6 +38,7 @@ pub struct Session {
     close: Option<Close>,
     /// Longest that DISCONNECT may ask for, in seconds.
     maximum_session_expiry_interval: u32,
+    own_log: u64,
 }
 
 /// State that a stored session resumes with.
@@ -53,6 +54,8 @@ pub struct Restored {
     pub sent_unsaved_through: Option<u64>,
     /// QoS 2 packet identifiers received and not released.
     pub inbound: BTreeSet<u16>,
+    /// Number of the log that is the session's own: what no subscription wants of it was unsubscribed.
+    pub own_log: u64,
 }
 
 /// How a connection ends.
@@ -131,6 +134,7 @@ impl Session {
             batch: Vec::new(),
             close: None,
             maximum_session_expiry_interval: limits.maximum_session_expiry_interval,
+            own_log: restored.own_log,
             terms,
         }
     }
@@ -309,6 +313,10 @@ impl Session {
             }
             if self.batch.iter().any(needs_record) || self.outbound.record_due(now) {
                 let record = self.outbound.submit_record();
+                let dropped = self.outbound.take_dropped();
+                if !dropped.is_zero() {
+                    self.batch.insert(0, Request::CountDrops(dropped));
+                }
                 // Before a change of subscriptions: what an UNSUBSCRIBE drops, it drops behind this position.
                 self.batch.insert(0, Request::SaveOutbound(record));
             }
@@ -320,6 +328,11 @@ impl Session {
     #[must_use]
     pub fn last_record(&self) -> Option<OutboundRecord> {
         self.durable.then(|| self.outbound.record())
+    }
+
+    /// What was dropped since it was last counted: for the last batch of a stored session, and for one that is not stored.
+    pub fn take_dropped(&mut self) -> Dropped {
+        self.outbound.take_dropped()
     }
 
     /// The oldest batch that was taken is done; `done` has an entry for each of its requests.
@@ -342,8 +355,16 @@ impl Session {
                     self.wire.acknowledge(AckKind::PubRec, packet_id, reason);
                 }
             }
+            (Request::Publish(incoming), Done::Refused(reason)) => {
+                let Some(packet_id) = incoming.packet_id else { return };
+                self.inbound.refused(packet_id, incoming.qos);
+                let kind = if incoming.qos == 1 { AckKind::PubAck } else { AckKind::PubRec };
+                self.wire.acknowledge(kind, packet_id, reason);
+            }
             (Request::Repeated { packet_id }, _) => {
-                self.wire.acknowledge(AckKind::PubRec, packet_id, ReasonCode::Success);
+                let refused = self.inbound.was_refused(packet_id);
+                let reason = if refused { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
+                self.wire.acknowledge(AckKind::PubRec, packet_id, reason);
             }
             (Request::Release { packet_id, known }, _) => {
                 self.inbound.answered();
@@ -358,7 +379,13 @@ impl Session {
                 self.unsubscribed(packet_id, &filters, &existed);
             }
             (Request::SaveOutbound(_), _) => self.outbound.record_durable(&mut self.wire),
-            (Request::SaveInbound(_) | Request::Hold { .. } | Request::SaveScan { .. }, _) => {}
+            (
+                Request::SaveInbound(_)
+                | Request::CountDrops(_)
+                | Request::Hold { .. }
+                | Request::SaveScan { .. },
+                _,
+            ) => {}
             (request, done) => unreachable!("{done:?} is no answer to {request:?}"),
         }
     }
@@ -443,7 +470,29 @@ impl Session {
     /// Takes a message back that may have been sent before the broker died; `false`: this and the rest were not.
     pub fn take_back(&mut self, place: Place, delivery: &Delivery<'_>, now: Now) -> bool {
         let grant = self.subscriptions.grant(&self.terms.client_id, delivery, place.lsn);
-        self.outbound.take_back(place, delivery, grant, now)
+        let unsubscribed = grant.is_none() && self.was_unsubscribed(place, delivery);
+        let taken = self.outbound.take_back(place, delivery, grant, now);
+        if taken && unsubscribed {
+            self.outbound.dropped().unsubscribed += 1;
+        }
+        taken
+    }
+
+    /// Whether a message of the own log waited for a subscription that is gone. What is left of a shared log is counted
+    /// where the log is left.
+    fn was_unsubscribed(&self, place: Place, delivery: &Delivery<'_>) -> bool {
+        place.log == self.own_log && !self.subscriptions.matches(delivery.topic, place.lsn)
+    }
+
+    /// Passes over what waits beyond a limit, up to this LSN. Exchanges that have begun go on. `false`: not now.
+    pub fn drop_through(&mut self, lsn: u64, dropped: Dropped, now: Now) -> bool {
+        self.outbound.drop_through(lsn, dropped, now)
+    }
+
+    /// LSN up to which the logs have been taken.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.outbound.position()
     }
 
     /// All that may have been sent has been taken back.
@@ -459,7 +508,12 @@ impl Session {
     /// Takes a message of the session's logs, in the order of their LSNs.
     pub fn take_from_log(&mut self, place: Place, delivery: &Delivery<'_>, now: Now) -> Taken {
         let grant = self.subscriptions.grant(&self.terms.client_id, delivery, place.lsn);
-        self.outbound.take_from_log(place, delivery, grant, &mut self.wire, now)
+        let unsubscribed = grant.is_none() && self.was_unsubscribed(place, delivery);
+        let taken = self.outbound.take_from_log(place, delivery, grant, &mut self.wire, now);
+        if taken == Taken::Unwanted && unsubscribed {
+            self.outbound.dropped().unsubscribed += 1;
+        }
+        self.outbound.count(taken)
     }
 
     /// The logs have nothing at or below this LSN that was not taken.
@@ -478,7 +532,8 @@ impl Session {
         }
         let retain = delivery.retain && grant.retain_as_published;
         let place = Place { lsn, log: 0 };
-        self.outbound.take(place, delivery, &grant, retain, &mut self.wire, now)
+        let taken = self.outbound.take(place, delivery, &grant, retain, &mut self.wire, now);
+        self.outbound.count(taken)
     }
 
     /// Takes a retained message of the current scan: with RETAIN set [MQTT-3.3.1-8].

@@ -85,6 +85,11 @@ impl Subscriptions {
         self.list.iter().find(|held| held.filter == filter)
     }
 
+    /// Whether a subscription that began before a message matches its topic.
+    pub(super) fn matches(&self, topic: &str, lsn: u64) -> bool {
+        self.list.iter().any(|held| held.start < lsn && topic_matches(&held.filter, topic))
+    }
+
     /// What a message means to `client_id`: `None` when no subscription that began before it wants it. Overlapping
     /// subscriptions make one delivery, at the highest QoS, with all identifiers.
     pub(super) fn grant(&self, client_id: &str, delivery: &Delivery<'_>, lsn: u64) -> Option<Grant> {

@@ -18,18 +18,22 @@
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
+mod backlog;
 mod catalog;
 mod committer;
 mod database;
+mod drops;
 mod error;
 mod floors;
 mod ids;
 mod keys;
+mod limits;
 mod mark;
 mod message;
 mod options;
 mod outcome;
 mod packet_ids;
+mod quotas;
 mod read;
 mod reader;
 mod record;
@@ -43,8 +47,11 @@ pub mod topics;
 mod transaction;
 mod trim;
 
+pub use backlog::{Backlog, Excess};
+pub use drops::{DropReason, Dropped, Drops};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
+pub use limits::{Limit, Limits, Load, Policy};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Trimming};
 pub use outcome::{

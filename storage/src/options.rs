@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Limits;
+
 /// How a store is opened. [`Options::new`] gives the values that a broker wants.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -14,6 +16,8 @@ pub struct Options {
     pub tail_cache_bytes: usize,
     /// When space is made free.
     pub trimming: Trimming,
+    /// How much may wait.
+    pub limits: Limits,
 }
 
 impl Options {
@@ -24,6 +28,7 @@ impl Options {
             durability: Durability::Fsync,
             tail_cache_bytes: 16 * 1024 * 1024,
             trimming: Trimming::default(),
+            limits: Limits::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use rocksdb::DBRawIterator;
 
 use crate::catalog::Head;
 use crate::keys;
-use crate::record::{self, BlockEntries, RawEntry};
+use crate::record::{self, BlockEntries, Gap, RawEntry};
 use crate::shared::Shared;
 use crate::tail::View;
 use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId};
@@ -60,18 +60,19 @@ impl Shared {
     ) -> Result<Option<Pass>, ReadError> {
         // In this order: a log that a reader gets has nothing for it at or below the head before it got it.
         let head = self.head();
-        let memberships = reader.memberships();
-        if reader.is_fenced() || position >= head {
-            return Ok(Some(Pass { entries: Vec::new(), through: position, more: false }));
+        let parts = reader.parts();
+        let (position, mut bound) = pass_gap(&parts.gaps, position, head);
+        if reader.is_fenced() || position >= bound {
+            return Ok(Some(Pass { entries: Vec::new(), through: position, more: position < head }));
         }
-        let own = (reader.session().own_log(), position, head);
-        let parts = memberships.iter().map(|part| (part.log, position.max(part.from), head.min(part.until)));
-        let mut bound = head;
-        let mut cursors = Vec::with_capacity(1 + memberships.len());
+        let own = (reader.session().own_log(), position, bound);
+        let shared = parts.memberships.iter();
+        let shared = shared.map(|part| (part.log, position.max(part.from), bound.min(part.until)));
+        let logs: Vec<_> =
+            std::iter::once(own).chain(shared).filter(|(_, after, through)| after < through).collect();
+        let mut cursors = Vec::with_capacity(logs.len());
         let tail = self.tail.read();
-        for (log, after, through) in
-            std::iter::once(own).chain(parts).filter(|(_, after, through)| after < through)
-        {
+        for (log, after, through) in logs {
             let source = match tail.view(log, after, through, budget) {
                 View::Blocks { records, through: reached } => {
                     if reached < through {
@@ -184,6 +185,18 @@ impl Shared {
         };
         count().map_err(|reason| damaged(log, Lsn(0), last, reason))
     }
+}
+
+/// Where a reader goes on that has come to `position`, and where the next part begins that it passes over.
+fn pass_gap(gaps: &[Gap], position: Lsn, head: Lsn) -> (Lsn, Lsn) {
+    let mut position = position;
+    for gap in gaps {
+        if gap.from > position {
+            return (position, gap.from.min(head));
+        }
+        position = position.max(gap.to.min(head));
+    }
+    (position, head)
 }
 
 /// The keys of a log: its first possible one, and the first behind it.

@@ -4,7 +4,10 @@ use crate::catalog::{Catalog, Exchanges, Head, Session};
 use crate::keys::{self, Flow};
 use crate::record;
 use crate::shared::Shared;
-use crate::{Answer, LogId, Lsn, Operation, Outbound, Publish, RetainedChange, SessionId, Transaction};
+use crate::{
+    Answer, DropReason, Dropped, LogId, Lsn, Operation, Outbound, Publish, RetainedChange, SessionId,
+    Transaction,
+};
 
 use super::Applied;
 use super::batch::{Batch, Prepared};
@@ -40,21 +43,27 @@ impl<'a> Apply<'a> {
         }
         let session = transaction.fence.map(|(id, _)| id);
         let before = self.catalog.last;
-        let mut published = false;
         let mut answers = Vec::new();
+        let (mut publishes, mut refused) = (0, Vec::new());
         for operation in transaction.operations {
-            published |= matches!(operation, Operation::Publish(_));
-            self.operation(session, operation, &mut answers);
+            match operation {
+                Operation::Publish(publish) => {
+                    if !self.publish(session, publish) {
+                        refused.push(publishes);
+                    }
+                    publishes += 1;
+                }
+                other => self.operation(session, other, &mut answers),
+            }
         }
-        let lsn = if published { Lsn(before.0 + 1) } else { before };
-        Applied::Taken { lsn, answers }
+        let lsn = if publishes > 0 { Lsn(before.0 + 1) } else { before };
+        Applied::Taken { lsn, answers, refused }
     }
 
     fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
         match operation {
             Operation::Attach(attach) => return self.attach(attach, answers),
             Operation::ExpireSessions { now_millis } => return self.expire(now_millis, answers),
-            Operation::Publish(publish) => return self.publish(publish),
             Operation::TakePosition => return,
             _ => {}
         }
@@ -72,8 +81,14 @@ impl<'a> Apply<'a> {
             Operation::Unsubscribe(filters) => {
                 answers.push(Answer::Unsubscribed(self.unsubscribe(id, &filters)))
             }
-            Operation::SaveInbound(inbound) => {
-                self.session(id).set_inbound(inbound);
+            Operation::SaveInbound(mut inbound) => {
+                let session = self.session(id);
+                // The connection may not know yet what was refused. Its client does, as soon as it is told, and uses the
+                // identifier for another message: a restarted broker must not take that for a repeated one.
+                for packet_id in session.refused.iter().flat_map(|refused| refused.iter()) {
+                    inbound.remove(packet_id);
+                }
+                session.set_inbound(inbound);
                 self.batch.touch(id).inbound = true;
             }
             Operation::SaveOutbound(outbound) => self.save_outbound(id, outbound),
@@ -84,6 +99,7 @@ impl<'a> Apply<'a> {
             Operation::SaveRetainedScan { filter, after_topic } => {
                 self.save_retained_scan(id, &filter, after_topic.as_deref());
             }
+            Operation::CountDrops { reason, dropped } => self.count_drops(id, reason, dropped),
             Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
@@ -96,21 +112,31 @@ impl<'a> Apply<'a> {
         self.catalog.sessions.get_mut(&id).expect("the caller knows that the session exists")
     }
 
-    fn publish(&mut self, publish: Publish) {
+    /// `false`: it is refused.
+    fn publish(&mut self, session: Option<SessionId>, mut publish: Publish) -> bool {
         self.catalog.last.0 += 1;
         let lsn = self.catalog.last;
-        self.batch.messages += 1;
         if publish.qos > 0 {
             let targets = if publish.targets.version == self.version {
-                publish.targets
+                std::mem::take(&mut publish.targets)
             } else {
                 self.shared.routes.read().targets(&publish.topic)
             };
-            for log in targets.logs {
+            let refused = self.refuses(&publish, &targets.logs);
+            self.note_packet_id(session, publish.packet_id, refused);
+            if refused {
+                crate::statistics::add(&self.shared.counters.refused, 1);
+                return false;
+            }
+            let mut logs = targets.logs;
+            logs.retain(|log| !self.leaves_out(*log));
+            for log in logs.iter().copied() {
                 let head = || end_of_log(self.catalog, self.shared, log);
                 self.batch.append(log, head, lsn, &publish.body, publish.expires_at_millis);
             }
+            logs.into_iter().for_each(|log| self.grown(log, publish.body.len()));
         }
+        self.batch.messages += 1;
         let topic = publish.topic.as_bytes();
         match publish.retained {
             RetainedChange::Leave => {}
@@ -119,6 +145,18 @@ impl<'a> Apply<'a> {
                 self.batch.put(self.shared, keys::RETAINED, topic, &row);
             }
             RetainedChange::Clear => self.batch.delete(self.shared, keys::RETAINED, topic),
+        }
+        true
+    }
+
+    fn note_packet_id(&mut self, session: Option<SessionId>, packet_id: Option<u16>, refused: bool) {
+        let (Some(id), Some(packet_id)) = (session, packet_id) else { return };
+        let Some(session) = self.catalog.sessions.get_mut(&id) else { return };
+        if refused {
+            session.refused.get_or_insert_default().insert(packet_id);
+        } else if let Some(known) = &mut session.refused {
+            known.remove(packet_id);
+            session.refused = session.refused.take().filter(|known| !known.is_empty());
         }
     }
 
@@ -129,6 +167,22 @@ impl<'a> Apply<'a> {
         self.batch.touch(id).outbound = true;
         self.catalog.moved.insert(id);
         self.hold_of_logs_left(id);
+        self.moved(id);
+    }
+
+    /// Counts for the session and in total.
+    pub(super) fn count_drops(&mut self, id: SessionId, reason: DropReason, dropped: Dropped) {
+        if dropped.is_zero() {
+            return;
+        }
+        self.session(id).drops.get_or_insert_default().add(reason, dropped);
+        self.batch.touch(id).drops = true;
+        self.count_in_total(reason, dropped);
+    }
+
+    pub(super) fn count_in_total(&mut self, reason: DropReason, dropped: Dropped) {
+        self.catalog.drops.add(reason, dropped);
+        self.batch.drops |= !dropped.is_zero();
     }
 
     fn save_retained_scan(&mut self, id: SessionId, filter: &str, after_topic: Option<&str>) {
@@ -166,7 +220,7 @@ impl<'a> Apply<'a> {
 }
 
 /// Where a log ends. Found on the disk when it was not needed since the store was opened.
-fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
+pub(super) fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
     if let Some(head) = catalog.heads.get(&log) {
         return *head;
     }

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::backlog::Reading;
 use crate::catalog::Session;
 use crate::keys::{self, Flow};
 use crate::record::SessionRow;
 use crate::{
-    Answer, Attach, Attached, AttachedSession, Detach, EndedSession, Lsn, Message, PacketIdSet, Reader,
-    SessionId, Will,
+    Answer, Attach, Attached, AttachedSession, Detach, DropReason, Dropped, EndedSession, Lsn, Message,
+    PacketIdSet, Policy, Reader, SessionId, Will,
 };
 
 use super::Apply;
@@ -56,7 +57,9 @@ impl Apply<'_> {
         session.session_expiry_interval = attach.session_expiry_interval;
         session.protocol_level = attach.protocol_level;
         session.will = attach.will.as_ref().map(|will| Box::new(own_will(will)));
-        self.hand_over(id)
+        let handed = self.hand_over(id);
+        self.recheck(id);
+        handed
     }
 
     fn create(&mut self, attach: Attach) -> AttachedSession {
@@ -79,6 +82,7 @@ impl Apply<'_> {
         self.catalog.by_client.insert(client_id, id);
         self.catalog.connected += 1;
         self.batch.touch(id).outbound = true;
+        self.measure(id);
         self.hand_over(id)
     }
 
@@ -88,9 +92,14 @@ impl Apply<'_> {
         let touched = self.batch.touch(id);
         touched.session = true;
         touched.reader = true;
-        let session = self.session(id);
         let reader = Reader::new(id);
+        // There may be more than the limit allows, by a little that was not worth while before.
+        if self.limit().is_some_and(|limit| limit.policy == Policy::DropOldest) {
+            reader.look_again();
+        }
+        let session = self.session(id);
         session.reader = Some(reader.clone());
+        session.refused = None;
         AttachedSession {
             id,
             epoch: session.epoch,
@@ -123,9 +132,27 @@ impl Apply<'_> {
         while let Some((deadline, id)) = self.catalog.expiries.first().copied()
             && deadline <= now_millis
         {
+            self.count_expired(id);
             ended.push(self.end(id));
         }
         answers.push(Answer::Ended(ended));
+    }
+
+    /// What waits for a session whose expiry has passed is dropped with it.
+    fn count_expired(&mut self, id: SessionId) {
+        let position = self.catalog.sessions[&id].position;
+        let head = self.shared.head();
+        let Some(reading) = Reading::of(self.catalog, id, position) else { return };
+        match reading.backlog(self.shared, head) {
+            Ok(waiting) => {
+                let dropped = Dropped {
+                    exactly: waiting.own.messages,
+                    shared_at_most: waiting.shared_at_most.messages,
+                };
+                self.count_in_total(DropReason::Expired, dropped);
+            }
+            Err(error) => tracing::error!(%error, "what waited for an expired session cannot be counted"),
+        }
     }
 
     /// What recovery does to the sessions that it finds: those that were connected when the store was last open have
@@ -181,9 +208,19 @@ impl Apply<'_> {
         self.batch.delete(self.shared, keys::SESSION, session.client_id.as_bytes());
         self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Outbound));
         self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Inbound));
+        if let Some(quotas) = &mut self.catalog.quotas {
+            quotas.forget(id);
+        }
+        if session.gaps.is_some() {
+            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Gaps));
+        }
+        if session.drops.is_some() {
+            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Drops));
+        }
         for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
             self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
         }
+        self.log_ended(id.own_log());
         self.catalog.heads.remove(&id.own_log());
         self.batch.ended_logs.push(id.own_log());
         session.ended()

@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, Head};
 use crate::keys::{self, Flow};
 use crate::record::{self, BlockBuilder, FinishedBlock, State};
 use crate::shared::Shared;
-use crate::{LogId, Lsn, SessionId};
+use crate::{LogId, Lsn, Reader, SessionId};
 
 pub(crate) struct Batch {
     writes: WriteBatch,
@@ -19,6 +19,8 @@ pub(crate) struct Batch {
     touched: HashMap<SessionId, Touched, FixedState>,
     /// Logs that end with this batch.
     pub(crate) ended_logs: Vec<LogId>,
+    /// The total of drops has changed.
+    pub(crate) drops: bool,
     pub(crate) messages: u64,
     appended: u64,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Touched {
     pub(crate) outbound: bool,
     pub(crate) inbound: bool,
     pub(crate) reader: bool,
+    pub(crate) drops: bool,
+    pub(crate) gaps: bool,
 }
 
 /// A batch that is ready.
@@ -50,6 +54,8 @@ pub(crate) struct Prepared {
     pub(crate) messages: u64,
     pub(crate) appended: u64,
     pub(crate) next_expiry: Option<u64>,
+    /// Readers that have more waiting than their session's limit allows.
+    pub(crate) over: Vec<Reader>,
 }
 
 impl Batch {
@@ -60,6 +66,7 @@ impl Batch {
             order: Vec::new(),
             touched: HashMap::default(),
             ended_logs: Vec::new(),
+            drops: false,
             messages: 0,
             appended: 0,
         }
@@ -80,6 +87,11 @@ impl Batch {
     /// Nothing of this session is to be written any more.
     pub(crate) fn forget(&mut self, session: SessionId) {
         self.touched.remove(&session);
+    }
+
+    /// Where a log ends with what this batch appends; `None`: nothing.
+    pub(crate) fn head(&self, log: LogId) -> Option<Head> {
+        self.appends.get(&log).map(|append| append.head)
     }
 
     /// Appends a message to a log; `head` tells where the log ends, when this batch does not know yet.
@@ -127,6 +139,9 @@ impl Batch {
         for (session, touched) in std::mem::take(&mut self.touched) {
             self.write_session(catalog, shared, session, touched);
         }
+        if self.drops {
+            self.put(shared, keys::META, keys::DROPS, &record::encode_drops(&catalog.drops));
+        }
         let changed = !self.writes.is_empty();
         if changed {
             catalog.commit += 1;
@@ -144,6 +159,7 @@ impl Batch {
             messages: self.messages,
             appended: self.appended,
             next_expiry: catalog.expiries.first().map(|(deadline, _)| *deadline),
+            over: catalog.take_rung(),
         }
     }
 
@@ -164,10 +180,22 @@ impl Batch {
                 None => self.delete(shared, keys::FLOW, &key),
             }
         }
+        if touched.drops
+            && let Some(drops) = &session.drops
+        {
+            self.put(shared, keys::FLOW, &keys::flow(id, Flow::Drops), &record::encode_drops(drops));
+        }
+        if touched.gaps {
+            let key = keys::flow(id, Flow::Gaps);
+            match &session.gaps {
+                Some(gaps) => self.put(shared, keys::FLOW, &key, &record::encode_gaps(gaps)),
+                None => self.delete(shared, keys::FLOW, &key),
+            }
+        }
         if touched.reader
             && let Some(reader) = &session.reader
         {
-            shared.readers.set_memberships(reader, session.memberships().collect());
+            shared.readers.set_parts(reader, session.memberships().collect(), session.gaps());
         }
     }
 }

@@ -11,6 +11,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod limit;
 mod queue;
 mod subscribe;
 
@@ -20,6 +21,7 @@ use rocksdb::WriteBatch;
 
 pub(crate) use apply::Apply;
 use batch::Prepared;
+pub(crate) use limit::Settle;
 pub(crate) use queue::{Done, Queue, Work};
 
 use crate::outcome::Durable;
@@ -33,7 +35,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A transaction that has been applied, and waits for its batch.
 pub(crate) enum Applied {
     Fenced,
-    Taken { lsn: Lsn, answers: Vec<Answer> },
+    Taken { lsn: Lsn, answers: Vec<Answer>, refused: Vec<usize> },
 }
 
 /// What a batch has made visible.
@@ -85,6 +87,7 @@ fn commit(
                 Work::Rescue { session, packet_id, lsn, body } => {
                     apply.rescue(session, packet_id, lsn, &body)
                 }
+                Work::Settle(settle) => apply.settle(&settle),
             }
         }
         apply.finish()
@@ -106,6 +109,9 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
     let dropped = shared.tail.write().push(prepared.blocks, prepared.head);
     drop(dropped);
     shared.publish_head(prepared.head);
+    for reader in prepared.over {
+        reader.look_again();
+    }
     shared.set_next_expiry(prepared.next_expiry);
     if !prepared.ended_logs.is_empty() {
         let ended = prepared.ended_logs.into_iter().map(|log| (prepared.commit, log));
@@ -152,9 +158,9 @@ fn answer(waiting: Vec<(Done, Option<Applied>)>, result: &Result<Published, Comm
         let outcome = match (result, applied) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), Some(Applied::Fenced)) => Ok(Outcome::Fenced),
-            (Ok(published), Some(Applied::Taken { lsn, answers })) => {
+            (Ok(published), Some(Applied::Taken { lsn, answers, refused })) => {
                 let durable = Durable { _made_by_the_committer: () };
-                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers }))
+                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers, refused }))
             }
             (Ok(_), None) => unreachable!("a batch is written when all its transactions have been applied"),
         };

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use super::Settle;
 use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
 
 /// Called once, with what became of a transaction.
@@ -20,6 +21,8 @@ pub(crate) enum Work {
         lsn: Lsn,
         body: Bytes,
     },
+    /// Has a session without a connection pass over what is beyond its limit.
+    Settle(Box<Settle>),
 }
 
 #[derive(Default)]
@@ -112,6 +115,7 @@ impl Queue {
 fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
+        Work::Settle(_) => EACH,
         Work::Rescue { body, .. } => EACH + body.len(),
         Work::Transaction(transaction, _) => {
             let operations = transaction.operations.iter().map(|operation| match operation {

@@ -72,11 +72,19 @@ impl Apply<'_> {
                 let membership = self.hold(id, &filter);
                 let subscription = &mut self.session(id).subscriptions[at];
                 subscription.start = last;
-                subscription.membership = membership;
+                let before = std::mem::replace(&mut subscription.membership, membership);
+                if let Some(before) = before {
+                    self.left_part(id, before.log);
+                }
+                if let Some(part) = membership {
+                    self.joined(id, part.log);
+                }
             }
             (true, false) => {
                 if let Some(membership) = &mut self.session(id).subscriptions[at].membership {
                     membership.until = last;
+                    let log = membership.log;
+                    self.released(id, log);
                 }
                 self.release(&filter);
             }
@@ -123,6 +131,7 @@ impl Apply<'_> {
         session.subscriptions[at].membership = Some(Membership { log, from, until: OPEN_END });
         self.put_subscription(sole, at);
         self.batch.touch(sole).reader = true;
+        self.joined(sole, log);
         log
     }
 
@@ -150,6 +159,7 @@ impl Apply<'_> {
         let subscription = session.subscriptions.remove(at);
         self.catalog.subscriptions -= 1;
         if let Some(membership) = subscription.membership {
+            self.unsubscribed(id, &membership);
             self.hold_open_exchanges(id, membership.log);
         }
         self.leave(id, &subscription);
@@ -197,6 +207,7 @@ impl Apply<'_> {
         if log.members.is_empty() {
             self.catalog.logs.remove(&membership.log);
             self.catalog.filters.remove(&subscription.filter);
+            self.log_ended(membership.log);
             self.catalog.heads.remove(&membership.log);
             self.batch.ended_logs.push(membership.log);
             self.batch.delete(self.shared, keys::FILTER, subscription.filter.as_bytes());
