@@ -170,18 +170,26 @@ impl Shared {
         if let Some((record, last)) = self.tail.read().around(log, lsn) {
             return load_within(&record, lsn).map_err(|reason| damaged(log, lsn, last, reason));
         }
-        let from = keys::block(log, Lsn(lsn.0.saturating_add(1)), 0);
-        let mut iterator = self.database.iterate(keys::LOG, &from, Some(&log_bounds(log).1));
-        iterator.seek(from);
-        if let Some((key, value)) = iterator.item() {
-            let last = keys::parse_block(key).map_or(GROWING, |(_, last)| last);
-            let record = Bytes::copy_from_slice(value);
-            return BlockEntries::open(record)
+        match self.block_behind(log, lsn)? {
+            Some((record, last)) => BlockEntries::open(record)
                 .and_then(|entries| load_of(entries, lsn))
-                .map_err(|reason| damaged(log, lsn, last, reason));
+                .map_err(|reason| damaged(log, lsn, last, reason)),
+            None => Ok(self.end_of_log(log)?.load()),
         }
-        iterator.status()?;
-        Ok(self.end_of_log(log)?.load())
+    }
+
+    /// The first block on the disk that ends behind an LSN, and its last LSN.
+    fn block_behind(&self, log: LogId, lsn: Lsn) -> Result<Option<(Bytes, Lsn)>, ReadError> {
+        let from = keys::block(log, Lsn(lsn.0.saturating_add(1)), 0);
+        let view = self.engine.view();
+        let mut rows = view.cursor(keys::LOG, &from, Some(&log_bounds(log).1));
+        rows.seek(&from);
+        let Some((key, value)) = rows.item() else {
+            rows.status()?;
+            return Ok(None);
+        };
+        let last = keys::parse_block(key).map_or(GROWING, |(_, last)| last);
+        Ok(Some((Bytes::copy_from_slice(value), last)))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytestring::ByteString;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use smallvec::SmallVec;
 
 use crate::quotas::Quotas;
@@ -41,7 +41,7 @@ pub(crate) struct Catalog {
     /// Number of the last batch that was written, or is being put together.
     pub(crate) commit: u64,
     /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
-    pub(crate) moved: HashSet<SessionId, RandomState>,
+    pub(crate) moved: HashSet<SessionId, FixedState>,
     /// What was dropped, of all sessions that there were.
     pub(crate) drops: Drops,
     /// Who is how near its limit; `None` without limits.
@@ -109,7 +109,7 @@ pub(crate) struct Filter {
 pub(crate) struct SharedLog {
     pub(crate) filter: ByteString,
     /// Sessions that read a part of it.
-    pub(crate) members: HashSet<SessionId, RandomState>,
+    pub(crate) members: HashSet<SessionId, FixedState>,
 }
 
 /// Where a log ends.

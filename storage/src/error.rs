@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::engine::EngineError;
+use crate::keys::Family;
 use crate::{LogId, Lsn};
 
 /// Why the bytes of a record are not one.
@@ -26,7 +28,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("damaged record in {family}, key {key}: {reason}")]
 pub struct Damaged {
-    /// The column family.
+    /// The family of rows.
     pub family: &'static str,
     /// The key, printable.
     pub key: String,
@@ -35,8 +37,8 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    pub(crate) fn new(family: &'static str, key: &[u8], reason: DecodeError) -> Damaged {
-        Damaged { family, key: key.escape_ascii().to_string(), reason }
+    pub(crate) fn new(family: Family, key: &[u8], reason: DecodeError) -> Damaged {
+        Damaged { family: family.name(), key: key.escape_ascii().to_string(), reason }
     }
 }
 
@@ -149,9 +151,9 @@ pub enum ReadError {
     Engine(String),
 }
 
-impl From<rocksdb::Error> for ReadError {
-    fn from(error: rocksdb::Error) -> ReadError {
-        ReadError::Engine(error.into_string())
+impl From<EngineError> for ReadError {
+    fn from(error: EngineError) -> ReadError {
+        ReadError::Engine(error.reason)
     }
 }
 

@@ -13,7 +13,7 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail` and
 //! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
@@ -21,8 +21,8 @@
 mod backlog;
 mod catalog;
 mod committer;
-mod database;
 mod drops;
+mod engine;
 mod error;
 mod floors;
 mod ids;
@@ -41,6 +41,7 @@ mod recovery;
 mod retained;
 mod shared;
 mod statistics;
+mod stepper;
 mod store;
 mod tail;
 pub mod topics;
@@ -49,6 +50,7 @@ mod trim;
 
 pub use backlog::{Backlog, Excess};
 pub use drops::{DropReason, Dropped, Drops};
+pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use limits::{Limit, Limits, Load, Policy};
@@ -64,6 +66,7 @@ pub use record::encode_message;
 pub use recovery::Recovery;
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
+pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,

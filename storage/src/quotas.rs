@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use foldhash::fast::RandomState;
+use foldhash::fast::FixedState;
 
 use crate::{Limit, Limits, Load, LogId, Lsn, SessionId};
 
-type Map<K, V> = HashMap<K, V, RandomState>;
+type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// Kept only while there are limits.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Quotas {
     pub(crate) usages: Map<SessionId, Usage>,
     watches: Map<LogId, Watches>,
     /// Sessions with more waiting than their limit allows, of which the oldest are to be dropped.
-    pub(crate) over: HashSet<SessionId, RandomState>,
+    pub(crate) over: HashSet<SessionId, FixedState>,
     /// Those of them that the batch at hand has brought there, or further.
     pub(crate) rung: Vec<SessionId>,
     /// What all logs together have that somebody still needs, as far as the trimmer has looked.

@@ -10,9 +10,8 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
-use crate::database::Database;
+use crate::engine::Engine;
 use crate::floors::Floors;
-use crate::mark::CommitMark;
 use crate::reader::Readers;
 use crate::statistics::Counters;
 use crate::tail::Tail;
@@ -21,8 +20,7 @@ use crate::{CommitError, LogId, Lsn, Options};
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    pub(crate) database: Database,
-    pub(crate) mark: CommitMark,
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) queue: Queue,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) routes: RwLock<Routes>,
@@ -49,8 +47,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         options: Options,
-        database: Database,
-        mark: CommitMark,
+        engine: Box<dyn Engine>,
         catalog: Catalog,
         routes: Routes,
         floors: Floors,
@@ -72,8 +69,7 @@ impl Shared {
             stop: Mutex::new(false),
             stopping: Condvar::new(),
             options,
-            database,
-            mark,
+            engine,
             floors,
         }
     }

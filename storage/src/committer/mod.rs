@@ -1,7 +1,7 @@
 //! The committer: the one thread that changes the store.
 //!
 //! It takes everything that queued up while the last sync ran, bounded in bytes, and applies the transactions in order to
-//! the catalog while it puts together one RocksDB batch. The batch is written, with one sync if the mode asks for it;
+//! the catalog while it puts together one batch. The batch is written, with one sync if the mode asks for it;
 //! only then anything of it is published: the tail first, then the head, then the answers in order, and then those who
 //! read the logs are woken. It never waits to make a batch larger. A batch that changes nothing is not written.
 //!
@@ -17,13 +17,12 @@ mod subscribe;
 
 use std::panic::AssertUnwindSafe;
 
-use rocksdb::WriteBatch;
-
 pub(crate) use apply::Apply;
 use batch::Prepared;
 pub(crate) use limit::Settle;
 pub(crate) use queue::{Done, Queue, Work};
 
+use crate::engine::{EngineError, WriteBatch};
 use crate::outcome::Durable;
 use crate::shared::Shared;
 use crate::statistics::add;
@@ -50,17 +49,37 @@ pub(crate) struct Published {
 pub(crate) fn run(shared: &Shared) {
     while let Some(taken) = shared.queue.take(BATCH_BYTES) {
         let mut waiting = Vec::with_capacity(taken.work.len());
+        let bytes = taken.bytes;
         let worked = std::panic::catch_unwind(AssertUnwindSafe(|| commit(shared, taken.work, &mut waiting)));
         // A panic is a bug of ours; nobody is to wait for an answer because of it.
         let result = worked.unwrap_or_else(|_| {
             shared.fail("the committer has panicked".to_owned());
             Err(shared.failure().expect("it has just failed"))
         });
-        answer(waiting, &result);
-        shared.queue.settle(taken.bytes);
-        if let Ok(published) = result {
-            shared.readers.wake(&published.logs, published.commit);
-        }
+        settle(shared, waiting, result, bytes);
+    }
+}
+
+/// One turn of the committer on the caller's thread; `false` when nothing waits. A panic goes through.
+pub(crate) fn step(shared: &Shared) -> bool {
+    let Some(taken) = shared.queue.take_waiting(BATCH_BYTES) else { return false };
+    let mut waiting = Vec::with_capacity(taken.work.len());
+    let result = commit(shared, taken.work, &mut waiting);
+    settle(shared, waiting, result, taken.bytes);
+    true
+}
+
+/// Answers, and wakes those who read what the batch has made visible.
+fn settle(
+    shared: &Shared,
+    waiting: Vec<(Done, Option<Applied>)>,
+    result: Result<Published, CommitError>,
+    bytes: usize,
+) {
+    answer(waiting, &result);
+    shared.queue.settle(bytes);
+    if let Ok(published) = result {
+        shared.readers.wake(&published.logs, published.commit);
     }
 }
 
@@ -99,7 +118,7 @@ fn commit(
 /// Writes a batch and publishes it.
 pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<Published, CommitError> {
     if let Some(writes) = prepared.writes {
-        write(shared, writes, prepared.commit)?;
+        write(shared, &writes, prepared.commit)?;
     }
     let counters = &shared.counters;
     add(&counters.messages, prepared.messages);
@@ -120,24 +139,23 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
     Ok(Published { head: prepared.head, commit: prepared.commit, logs: prepared.logs })
 }
 
-fn write(shared: &Shared, writes: WriteBatch, commit: u64) -> Result<(), CommitError> {
+fn write(shared: &Shared, writes: &WriteBatch, commit: u64) -> Result<(), CommitError> {
     let sync = shared.options.durability == Durability::Fsync;
-    let bytes = writes.size_in_bytes() as u64;
-    let failed = |error: String| {
-        shared.fail(error);
+    let failed = |error: EngineError| {
+        shared.fail(error.reason);
         shared.failure().expect("it has just failed")
     };
-    shared.database.write(writes, sync).map_err(|error| failed(error.into_string()))?;
+    shared.engine.write(writes, sync).map_err(failed)?;
     shared.set_written_commit(commit);
     add(&shared.counters.commits, 1);
-    add(&shared.counters.wal_bytes, bytes);
+    add(&shared.counters.wal_bytes, writes.bytes() as u64);
     if sync {
         add(&shared.counters.syncs, 1);
     }
     if !matches!(shared.options.durability, Durability::Interval(_)) {
         shared.set_durable_commit(commit);
     }
-    if let Err(error) = shared.mark.set(commit) {
+    if let Err(error) = shared.engine.set_mark(commit) {
         // Not a reason to refuse what is on the disk: only less is known after a crash.
         tracing::warn!(%error, "the commit mark was not written");
     }
@@ -179,16 +197,16 @@ pub(crate) fn sync_at_intervals(shared: &Shared) {
 }
 
 /// Brings to the disk what was written. A failed sync fails the store: what it covered may never get there.
-fn sync_now(shared: &Shared) {
+pub(crate) fn sync_now(shared: &Shared) {
     let written = shared.written_commit();
     if written == shared.durable_commit() || shared.failure().is_some() {
         return;
     }
-    match shared.database.sync() {
+    match shared.engine.sync() {
         Ok(()) => {
             add(&shared.counters.syncs, 1);
             shared.set_durable_commit(written);
         }
-        Err(error) => shared.fail(error.into_string()),
+        Err(error) => shared.fail(error.reason),
     }
 }
