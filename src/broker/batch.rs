@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::mailbox::LiveMessage;
 use super::translate::Teller;
-use super::{Broker, translate};
+use super::{Broker, group, translate};
 use crate::protocol::{ReasonCode, SubscribeFilter};
 use crate::session::{Done, Granted, Now, Request, RetainedFrom};
 
@@ -20,6 +20,8 @@ pub(crate) struct Owner {
     pub(crate) stored: Option<(storage::SessionId, storage::Epoch)>,
     /// It can be told why a publish is refused: it speaks MQTT 5.
     pub(crate) takes_reasons: bool,
+    /// Number of the connection: what its groups know it by.
+    pub(crate) connection: u64,
 }
 
 /// A batch that was taken from its session, and what is to be told of it once it is kept.
@@ -74,7 +76,8 @@ impl Batch {
                 Request::CountDrops(dropped) if owner.stored.is_some() => {
                     operations.extend(translate::count_drops(dropped));
                 }
-                other => operations.extend(operation(other, owner)),
+                other if owner.stored.is_some() => operations.extend(operation(other, owner)),
+                other => group::operations_of_transient(other, owner, &mut operations),
             }
         }
         let transaction = (!operations.is_empty()).then(|| {
@@ -111,6 +114,7 @@ impl Batch {
             Request::SaveOutbound(record) => size_of_val(record.open.as_slice()),
             Request::Hold { body, .. } => body.len(),
             Request::SaveScan { .. }
+            | Request::TakeFromGroup { .. }
             | Request::Repeated { .. }
             | Request::Release { .. }
             | Request::CountDrops(_) => 0,
@@ -204,13 +208,9 @@ pub(crate) fn live(message: storage::Message) -> Arc<LiveMessage> {
     })
 }
 
-/// What the store is to do for a request other than a publish. Of a session that ends with its connection nothing is
-/// kept, but its subscriptions take their place in the order.
+/// What the store is to do for a stored session's request other than a publish.
 fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
     use storage::Operation;
-    if owner.stored.is_none() {
-        return matches!(request, Request::Subscribe { .. }).then_some(Operation::TakePosition);
-    }
     match request {
         Request::Publish(_) | Request::Repeated { .. } | Request::Release { .. } | Request::CountDrops(_) => {
             None
@@ -233,6 +233,7 @@ fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
         Request::Hold { packet_id, lsn, body } => {
             Some(Operation::Hold { packet_id: *packet_id, lsn: storage::Lsn(*lsn), body: body.clone() })
         }
+        Request::TakeFromGroup { .. } => group::take(request, owner),
         Request::SaveScan { filter, after_topic } => {
             Some(Operation::SaveRetainedScan { filter: filter.clone(), after_topic: after_topic.clone() })
         }
@@ -275,7 +276,9 @@ fn granted_at(
         RetainHandling::SendIfNew => since.is_none(),
         RetainHandling::DoNotSend => false,
     };
-    let retained = sends_retained.then(|| RetainedFrom { through: position, after_topic: ByteString::new() });
+    // A shared subscription gets no retained messages (section 4.8.2).
+    let retained = (sends_retained && filter.filter.shared().is_none())
+        .then(|| RetainedFrom { through: position, after_topic: ByteString::new() });
     // Subscribing again loses nothing that waits in the mailbox [MQTT-3.8.4-4].
     Granted { start: since.unwrap_or(position), retained }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
+//! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `catch_up`: how fast what waited is given;
 //! - `wills`: what is published when a connection ends badly;
@@ -12,6 +13,7 @@
 mod batch;
 mod catch_up;
 mod clock;
+mod group;
 mod live;
 mod mailbox;
 mod registry;

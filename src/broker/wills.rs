@@ -98,7 +98,8 @@ impl Broker {
         for ended in sessions {
             self.wills.cancel(&ended.client_id);
             if let Some(will) = ended.will.clone() {
-                let owner = Owner { client_id: ended.client_id.clone(), stored: None, takes_reasons: false };
+                let client_id = ended.client_id.clone();
+                let owner = Owner { client_id, stored: None, takes_reasons: false, connection: 0 };
                 self.publish_will(&owner, will).await;
             }
         }

@@ -209,7 +209,8 @@ where
         let connack = granted.connack(&terms, attached.present, &broker.limits);
         let stored = attached.session.as_ref().map(|session| (session.id, session.epoch));
         let takes_reasons = terms.version == ProtocolVersion::V5;
-        let owner = Owner { client_id: terms.client_id.clone(), stored, takes_reasons };
+        let connection = claim.number();
+        let owner = Owner { client_id: terms.client_id.clone(), stored, takes_reasons, connection };
         let reader = attached.session.as_ref().map(|session| session.reader.clone());
         let signal = Arc::new(Notify::new());
         let mailbox = Mailbox::new(broker.mailbox_bytes, stored.is_some(), Arc::clone(&signal));

@@ -13,8 +13,8 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail` and
-//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
+//! `groups` and `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
@@ -25,6 +25,7 @@ mod drops;
 mod engine;
 mod error;
 mod floors;
+mod groups;
 mod ids;
 mod keys;
 mod limits;
@@ -52,6 +53,7 @@ pub use backlog::{Backlog, Excess};
 pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
+pub use groups::{GroupMember, Pulled, Span};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use limits::{Limit, Limits, Load, Policy};
 pub use message::{Entry, Message};
@@ -69,6 +71,6 @@ pub use statistics::Statistics;
 pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
-    Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,
-    Subscription, SubscriptionOptions, Transaction, Will,
+    Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
 };

@@ -10,6 +10,7 @@
 //! and then: what it lags behind is sent again after a crash, under the same identifiers (see `identifiers`).
 
 mod answers;
+mod group;
 mod identifiers;
 mod record;
 
@@ -70,6 +71,8 @@ pub(super) struct Outbound {
     unrecorded_since: Option<u64>,
     /// What was passed over since the last record.
     dropped: Dropped,
+    /// What a session that is not stored has of its groups.
+    group: group::Transient,
 }
 
 impl Outbound {
@@ -103,6 +106,7 @@ impl Outbound {
             pauses: 0,
             unrecorded_since: None,
             dropped: Dropped::default(),
+            group: group::Transient::default(),
         }
     }
 

@@ -43,11 +43,13 @@ impl<'a> Apply<'a> {
         }
         let session = transaction.fence.map(|(id, _)| id);
         let before = self.catalog.last;
+        let mut first = None;
         let mut answers = Vec::new();
         let (mut publishes, mut refused) = (0, Vec::new());
         for operation in transaction.operations {
             match operation {
                 Operation::Publish(publish) => {
+                    first.get_or_insert(Lsn(self.catalog.last.0 + 1));
                     if !self.publish(session, publish) {
                         refused.push(publishes);
                     }
@@ -56,14 +58,18 @@ impl<'a> Apply<'a> {
                 other => self.operation(session, other, &mut answers),
             }
         }
-        let lsn = if publishes > 0 { Lsn(before.0 + 1) } else { before };
-        Applied::Taken { lsn, answers, refused }
+        Applied::Taken { lsn: first.unwrap_or(before), answers, refused }
     }
 
     fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
         match operation {
             Operation::Attach(attach) => return self.attach(attach, answers),
             Operation::ExpireSessions { now_millis } => return self.expire(now_millis, answers),
+            Operation::JoinGroup { filter, member } => return self.join_group(&filter, Some(member)),
+            Operation::LeaveGroup { filter, member, unsent } => {
+                return self.leave_group_transient(&filter, member, &unsent);
+            }
+            Operation::TakeFromGroup(take) => return self.take_from_group(&take),
             Operation::TakePosition => return,
             _ => {}
         }
@@ -104,6 +110,9 @@ impl<'a> Apply<'a> {
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
             | Operation::Publish(_)
+            | Operation::JoinGroup { .. }
+            | Operation::LeaveGroup { .. }
+            | Operation::TakeFromGroup(_)
             | Operation::TakePosition => unreachable!("taken above"),
         }
     }
@@ -131,8 +140,7 @@ impl<'a> Apply<'a> {
             let mut logs = targets.logs;
             logs.retain(|log| !self.leaves_out(*log));
             for log in logs.iter().copied() {
-                let head = || end_of_log(self.catalog, self.shared, log);
-                self.batch.append(log, head, lsn, &publish.body, publish.expires_at_millis);
+                self.append(log, lsn, &publish.body, publish.expires_at_millis);
             }
             logs.into_iter().for_each(|log| self.grown(log, publish.body.len()));
         }
@@ -158,6 +166,11 @@ impl<'a> Apply<'a> {
             known.remove(packet_id);
             session.refused = session.refused.take().filter(|known| !known.is_empty());
         }
+    }
+
+    pub(super) fn append(&mut self, log: LogId, lsn: Lsn, body: &[u8], expires_at_millis: Option<u64>) {
+        let head = || end_of_log(self.catalog, self.shared, log);
+        self.batch.append(log, head, lsn, body, expires_at_millis);
     }
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {

@@ -11,6 +11,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod groups;
 mod limit;
 mod queue;
 mod subscribe;
@@ -80,6 +81,7 @@ fn settle(
     shared.queue.settle(bytes);
     if let Ok(published) = result {
         shared.readers.wake(&published.logs, published.commit);
+        shared.pools.wake(&published.logs);
     }
 }
 

@@ -6,6 +6,7 @@ mod attach;
 mod committing;
 mod edges;
 mod filters;
+mod groups;
 mod limits;
 mod model;
 mod reading;
