@@ -8,6 +8,7 @@ mod clients;
 mod features;
 mod garbage;
 mod kill;
+mod limits;
 mod lost_updates;
 mod operation;
 mod shared;
