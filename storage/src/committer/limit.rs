@@ -492,10 +492,14 @@ impl Apply<'_> {
     /// A session without a connection passes over what is beyond its limit.
     pub(crate) fn settle(&mut self, settle: &Settle) {
         let id = settle.session;
-        let as_found = |session: &&Box<Session>| {
+        let as_found = |session: &Session| {
             !session.connected && session.epoch == settle.epoch && session.position == settle.position
         };
-        let Some(session) = self.catalog.sessions.get(&id).filter(as_found) else { return };
+        let Some(session) =
+            self.catalog.sessions.get(&id).map(Box::as_ref).filter(|session| as_found(session))
+        else {
+            return;
+        };
         if session.pass_gaps(session.position.max(session.unsaved_through)) != settle.from {
             return;
         }

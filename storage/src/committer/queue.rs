@@ -131,7 +131,8 @@ fn weight(work: &Work) -> usize {
         Work::Rescue { body, .. } => EACH + body.len(),
         Work::Transaction(transaction, _) => {
             let operations = transaction.operations.iter().map(|operation| match operation {
-                Operation::Publish(publish) => EACH + publish.body.len(),
+                // It is written once for each log, so a batch stays within its bound however many want it.
+                Operation::Publish(publish) => EACH + publish.body.len() * publish.targets.logs.len().max(1),
                 Operation::Hold { body, .. } => EACH + body.len(),
                 Operation::SaveOutbound(outbound) => EACH + outbound.open.len() * 48,
                 Operation::Subscribe(subscriptions) => EACH * (1 + subscriptions.len()),
