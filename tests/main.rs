@@ -10,6 +10,7 @@ mod garbage;
 mod kill;
 mod limits;
 mod lost_updates;
+mod many;
 mod operation;
 mod shared;
 mod tidy;

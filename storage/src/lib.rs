@@ -14,7 +14,7 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
-//! `groups` and `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! `groups`, `quotas` and `reader` are the memory; `limits`, `backlog` and `drops` are how much may wait, what does, and what does not; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
