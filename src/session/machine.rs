@@ -1,5 +1,7 @@
 //! One connection's session, from CONNACK to the end.
 
+mod dropping;
+
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
@@ -330,11 +332,6 @@ impl Session {
         self.durable.then(|| self.outbound.record())
     }
 
-    /// What was dropped since it was last counted: for the last batch of a stored session, and for one that is not stored.
-    pub fn take_dropped(&mut self) -> Dropped {
-        self.outbound.take_dropped()
-    }
-
     /// The oldest batch that was taken is done; `done` has an entry for each of its requests.
     pub fn done(&mut self, batch: Vec<Request>, done: Vec<Done>, _kept: &Kept) {
         debug_assert_eq!(batch.len(), done.len(), "every request has its answer");
@@ -477,23 +474,6 @@ impl Session {
             self.outbound.dropped().unsubscribed += 1;
         }
         taken
-    }
-
-    /// Whether a message of the own log waited for a subscription that is gone. What is left of a shared log is counted
-    /// where the log is left.
-    fn was_unsubscribed(&self, place: Place, delivery: &Delivery<'_>) -> bool {
-        place.log == self.own_log && !self.subscriptions.matches(delivery.topic, place.lsn)
-    }
-
-    /// Passes over what waits beyond a limit, up to this LSN. Exchanges that have begun go on. `false`: not now.
-    pub fn drop_through(&mut self, lsn: u64, dropped: Dropped, now: Now) -> bool {
-        self.outbound.drop_through(lsn, dropped, now)
-    }
-
-    /// LSN up to which the logs have been taken.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.outbound.position()
     }
 
     /// All that may have been sent has been taken back.

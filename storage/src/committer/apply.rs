@@ -6,7 +6,7 @@ use crate::record;
 use crate::shared::Shared;
 use crate::{
     Answer, DropReason, Dropped, LogId, Lsn, Operation, Outbound, Publish, RetainedChange, SessionId,
-    Transaction,
+    Targets, Transaction,
 };
 
 use super::Applied;
@@ -123,27 +123,28 @@ impl<'a> Apply<'a> {
 
     /// `false`: it is refused.
     fn publish(&mut self, session: Option<SessionId>, mut publish: Publish) -> bool {
+        let mut logs = Targets::default().logs;
+        if publish.qos > 0 {
+            logs = if publish.targets.version == self.version {
+                std::mem::take(&mut publish.targets.logs)
+            } else {
+                self.shared.routes.read().targets(&publish.topic).logs
+            };
+        }
+        // Before it takes its place: a session that turns out to have room has it for this message already.
+        let refused = !logs.is_empty() && self.refuses(&publish, &logs);
+        self.note_packet_id(session, publish.packet_id, refused);
         self.catalog.last.0 += 1;
         let lsn = self.catalog.last;
-        if publish.qos > 0 {
-            let targets = if publish.targets.version == self.version {
-                std::mem::take(&mut publish.targets)
-            } else {
-                self.shared.routes.read().targets(&publish.topic)
-            };
-            let refused = self.refuses(&publish, &targets.logs);
-            self.note_packet_id(session, publish.packet_id, refused);
-            if refused {
-                crate::statistics::add(&self.shared.counters.refused, 1);
-                return false;
-            }
-            let mut logs = targets.logs;
-            logs.retain(|log| !self.leaves_out(*log));
-            for log in logs.iter().copied() {
-                self.append(log, lsn, &publish.body, publish.expires_at_millis);
-            }
-            logs.into_iter().for_each(|log| self.grown(log, publish.body.len()));
+        if refused {
+            crate::statistics::add(&self.shared.counters.refused, 1);
+            return false;
         }
+        logs.retain(|log| !self.leaves_out(*log));
+        for log in logs.iter().copied() {
+            self.append(log, lsn, &publish.body, publish.expires_at_millis);
+        }
+        logs.into_iter().for_each(|log| self.grown(log, publish.body.len()));
         self.batch.messages += 1;
         let topic = publish.topic.as_bytes();
         match publish.retained {
@@ -243,7 +244,7 @@ pub(super) fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head
             // Readers are told of the damage when they come there; what is new is not lost because of it. Where the log
             // ends is not known: with less than the most, the tail would pass for all that there is.
             tracing::error!(%error, "the last block of a log cannot be read; its count begins anew");
-            Head { last: Lsn(catalog.last.0 - 1), ..Head::default() }
+            Head { last: Lsn(catalog.last.0.saturating_sub(1)), ..Head::default() }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Limits on what waits, and the counts of what is dropped: each policy, by messages and by bytes, in own and in shared
 //! logs, across crashes.
 
+mod history;
 mod newest;
 mod oldest;
 mod reject;
