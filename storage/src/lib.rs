@@ -14,12 +14,14 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
-//! `groups`, `quotas` and `reader` are the memory; `limits`, `backlog` and `drops` are how much may wait, what does, and what does not; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! `groups`, `quotas` and `reader` are the memory; `clock` is the time; `limits`, `backlog` and `drops` are how much may wait, what does,
+//! and what does not; `committer` changes them, `read` and `retained` read them, `recovery` begins, `trim` and `sweep` clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod backlog;
 mod catalog;
+mod clock;
 mod committer;
 mod drops;
 mod engine;
@@ -44,12 +46,14 @@ mod shared;
 mod statistics;
 mod stepper;
 mod store;
+mod sweep;
 mod tail;
 pub mod topics;
 mod transaction;
 mod trim;
 
 pub use backlog::{Backlog, Excess};
+pub use clock::{Clock, WallClock};
 pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
@@ -59,7 +63,8 @@ pub use limits::{Limit, Limits, Load, Policy};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Trimming};
 pub use outcome::{
-    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, Subscribed, Targets,
+    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, PublishedWill, Subscribed,
+    Targets,
 };
 pub use packet_ids::PacketIdSet;
 pub use read::{Budget, Pass};
@@ -72,5 +77,5 @@ pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
-    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will, WillFate,
 };

@@ -26,6 +26,8 @@ pub(crate) struct Batch {
     pub(crate) drops: bool,
     pub(crate) messages: u64,
     appended: u64,
+    /// It is written even if nothing else has changed, for the note of the time that every batch has.
+    pub(crate) notes_time: bool,
 }
 
 /// What is appended to one log.
@@ -56,7 +58,7 @@ pub(crate) struct Prepared {
     pub(crate) head: Lsn,
     pub(crate) messages: u64,
     pub(crate) appended: u64,
-    pub(crate) next_expiry: Option<u64>,
+    pub(crate) next_deadline: Option<u64>,
     /// Readers that have more waiting than their session's limit allows.
     pub(crate) over: Vec<Reader>,
 }
@@ -73,6 +75,7 @@ impl Batch {
             drops: false,
             messages: 0,
             appended: 0,
+            notes_time: false,
         }
     }
 
@@ -157,11 +160,17 @@ impl Batch {
                 self.put(keys::FILTER, filter.as_bytes(), record::encode_group(&group.row()));
             }
         }
-        let changed = !self.writes.is_empty();
+        let changed = !self.writes.is_empty() || self.notes_time;
         if changed {
             catalog.commit += 1;
-            let state =
-                State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: false };
+            catalog.time = shared.clock.mark();
+            let state = State {
+                commit: catalog.commit,
+                last: catalog.last,
+                next_id: catalog.next_id,
+                clean: false,
+                time: catalog.time,
+            };
             self.put(keys::META, keys::STATE, record::encode_state(&state));
         }
         Prepared {
@@ -173,7 +182,7 @@ impl Batch {
             head: catalog.last,
             messages: self.messages,
             appended: self.appended,
-            next_expiry: catalog.expiries.first().map(|(deadline, _)| *deadline),
+            next_deadline: catalog.next_deadline(),
             over: catalog.take_rung(),
         }
     }

@@ -6,6 +6,11 @@
 //! its limit, so nothing in it can have been read before. Drop-oldest appends everything: what is to go is found when
 //! the session reads, or by the trimmer while it does not, and is never what may have been sent.
 
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use crate::backlog::Reading;
 use crate::catalog::Session;
 use crate::quotas::{HIGH_PERCENT, LOW_PERCENT, Measured, NEVER, Quotas, Usage};
 use crate::record::{GROWING, Gap, GapsRow};
@@ -147,7 +152,9 @@ impl Apply<'_> {
             return;
         }
         let logs = std::iter::once(id.own_log());
-        let shared = self.catalog.sessions[&id].memberships().map(|part| part.log);
+        let mut shared: Vec<LogId> = self.catalog.sessions[&id].memberships().map(|part| part.log).collect();
+        shared.sort_unstable();
+        shared.dedup();
         let logs = logs.chain(shared).map(|log| (log, Measured { alarm: NEVER, ..Measured::default() }));
         let mut usage = Usage { at: GROWING, logs: logs.collect(), full: false, high: false };
         let gaps = self.catalog.sessions[&id].gaps.as_deref();
@@ -160,10 +167,11 @@ impl Apply<'_> {
                 }
             }
         }
-        for part in self.catalog.sessions[&id].memberships().filter(|part| part.until != GROWING) {
-            let end = self.shared.load_at(part.log, part.until).unwrap_or_default();
-            if let Some((_, measured)) = usage.logs.iter_mut().find(|(log, _)| *log == part.log) {
-                measured.end = Some(end);
+        for (log, measured) in usage.logs.iter_mut().skip(1) {
+            let parts = self.catalog.sessions[&id].memberships().filter(|part| part.log == *log);
+            let until = parts.map(|part| part.until).max().unwrap_or(GROWING);
+            if until != GROWING {
+                measured.end = Some(self.shared.load_at(*log, until).unwrap_or_default());
             }
         }
         self.quotas().usages.insert(id, usage);
@@ -214,17 +222,28 @@ impl Apply<'_> {
         let mark = self.head_now(log);
         let Some(usage) = self.quotas().usages.get_mut(&id) else { return };
         let full = usage.full;
-        usage.logs.push((log, Measured { mark, alarm: NEVER, ..Measured::default() }));
+        match usage.logs.iter_mut().find(|(known, _)| *known == log) {
+            // It still reads a part from before, with a part between that is not its own: an upper bound.
+            Some((_, measured)) => measured.end = None,
+            None => usage.logs.push((log, Measured { mark, alarm: NEVER, ..Measured::default() })),
+        }
         if full {
             self.begin_gap(id);
         }
         self.recheck(id);
     }
 
-    /// A session subscribes again to a filter whose log it still read a part of.
-    pub(super) fn left_part(&mut self, id: SessionId, log: LogId) {
-        if let Some(quotas) = &mut self.catalog.quotas {
-            quotas.leave(id, log);
+    /// What waits for a session whose expiry has passed is dropped with it.
+    pub(super) fn count_expired(&mut self, id: SessionId) {
+        let position = self.catalog.sessions[&id].position;
+        let head = self.shared.head();
+        let Some(reading) = Reading::of(self.catalog, id, position) else { return };
+        match reading.backlog(self.shared, head) {
+            Ok(Backlog { own, shared_at_most }) => {
+                let dropped = Dropped { exactly: own.messages, shared_at_most: shared_at_most.messages };
+                self.count_in_total(DropReason::Expired, dropped);
+            }
+            Err(error) => tracing::error!(%error, "what waited for an expired session cannot be counted"),
         }
     }
 
@@ -348,8 +367,11 @@ impl Apply<'_> {
 
     /// What each log had where the session reads now.
     fn read_marks(&self, id: SessionId, usage: &mut Usage, at: Lsn) -> Result<(), ReadError> {
-        let parts: std::collections::HashMap<LogId, Lsn, foldhash::fast::FixedState> =
-            self.catalog.sessions[&id].memberships().map(|part| (part.log, part.from)).collect();
+        let mut parts: HashMap<LogId, Lsn, FixedState> = HashMap::default();
+        for part in self.catalog.sessions[&id].memberships() {
+            let from = parts.entry(part.log).or_insert(part.from);
+            *from = part.from.min(*from);
+        }
         for (log, measured) in &mut usage.logs {
             let from = parts.get(log).copied().unwrap_or_default();
             let ended = self.catalog.heads.get(log).is_some_and(|head| head.last <= at.max(from));

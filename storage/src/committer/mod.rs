@@ -11,6 +11,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod deadlines;
 mod groups;
 mod limit;
 mod queue;
@@ -27,7 +28,7 @@ use crate::engine::{EngineError, WriteBatch};
 use crate::outcome::Durable;
 use crate::shared::Shared;
 use crate::statistics::add;
-use crate::{Answer, CommitError, Committed, Durability, LogId, Lsn, Outcome};
+use crate::{Answer, CommitError, Committed, Durability, LogId, Lsn, Outcome, PublishedWill};
 
 /// What one batch takes from the queue.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -35,7 +36,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A transaction that has been applied, and waits for its batch.
 pub(crate) enum Applied {
     Fenced,
-    Taken { lsn: Lsn, answers: Vec<Answer>, refused: Vec<usize> },
+    Taken { lsn: Lsn, answers: Vec<Answer>, refused: Vec<usize>, wills: Vec<PublishedWill> },
 }
 
 /// What a batch has made visible.
@@ -88,7 +89,7 @@ fn settle(
 /// Applies, writes and publishes. What is to be answered is put into `waiting` before anything can fail.
 fn commit(
     shared: &Shared,
-    work: Vec<Work>,
+    mut work: Vec<Work>,
     waiting: &mut Vec<(Done, Option<Applied>)>,
 ) -> Result<Published, CommitError> {
     if let Some(error) = shared.failure() {
@@ -98,6 +99,12 @@ fn commit(
     let prepared = {
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
+        // First, for it goes by what the disk has, and what this batch puts there must come behind it.
+        for sweep in work.extract_if(.., |work| matches!(work, Work::ForgetRetained(_))) {
+            if let Work::ForgetRetained(expired) = sweep {
+                apply.forget_retained(&expired);
+            }
+        }
         for work in work {
             match work {
                 Work::Transaction(transaction, done) => {
@@ -109,6 +116,8 @@ fn commit(
                     apply.rescue(session, packet_id, lsn, &body)
                 }
                 Work::Settle(settle) => apply.settle(&settle),
+                Work::ForgetRetained(_) => unreachable!("taken above"),
+                Work::NoteTime => apply.batch.notes_time = true,
             }
         }
         apply.finish()
@@ -133,7 +142,7 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
     for reader in prepared.over {
         reader.look_again();
     }
-    shared.set_next_expiry(prepared.next_expiry);
+    shared.set_next_deadline(prepared.next_deadline);
     if !prepared.ended_logs.is_empty() {
         let ended = prepared.ended_logs.into_iter().map(|log| (prepared.commit, log));
         shared.ended_logs.lock().extend(ended);
@@ -178,9 +187,10 @@ fn answer(waiting: Vec<(Done, Option<Applied>)>, result: &Result<Published, Comm
         let outcome = match (result, applied) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), Some(Applied::Fenced)) => Ok(Outcome::Fenced),
-            (Ok(published), Some(Applied::Taken { lsn, answers, refused })) => {
+            (Ok(published), Some(Applied::Taken { lsn, answers, refused, wills })) => {
                 let durable = Durable { _made_by_the_committer: () };
-                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers, refused }))
+                let head = published.head;
+                Ok(Outcome::Committed(Committed { durable, head, lsn, answers, refused, wills }))
             }
             (Ok(_), None) => unreachable!("a batch is written when all its transactions have been applied"),
         };

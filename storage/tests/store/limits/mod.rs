@@ -64,7 +64,8 @@ fn read_all(fixture: &Fixture, client: &Client, mut position: Lsn) -> Vec<String
 
 /// Detaches for ever: a store that is opened again goes by the clock.
 fn leave(fixture: &Fixture, client: &Client) {
-    let detach = Detach { session_expiry_interval: u32::MAX, now_millis: NOW };
+    let will = WillFate::Forget;
+    let detach = Detach { session_expiry_interval: u32::MAX, will, now_millis: NOW };
     fixture.commit_as(client, vec![Operation::Detach(detach)]);
 }
 
