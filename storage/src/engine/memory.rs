@@ -150,7 +150,7 @@ impl Disk {
         for batch in &self.unsynced {
             self.live.apply(batch);
         }
-        self.faults.clear();
+        self.faults.retain(|at, _| *at > self.operations);
         self.in_use = false;
         self.life += 1;
     }
@@ -195,6 +195,7 @@ impl MemoryEngine {
         }
         disk.in_use = true;
         disk.life += 1;
+        disk.sync();
         let engine = MemoryEngine {
             memory: memory.clone(),
             floors: floors.clone(),

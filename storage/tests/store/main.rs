@@ -6,6 +6,7 @@ mod attach;
 mod committing;
 mod edges;
 mod filters;
+mod histories;
 mod model;
 mod reading;
 mod recovery;
