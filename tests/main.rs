@@ -10,5 +10,6 @@ mod garbage;
 mod kill;
 mod lost_updates;
 mod operation;
+mod shared;
 mod tidy;
 mod traffic;

@@ -2,6 +2,7 @@
 //!
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
+//! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `wills`: what is published when a connection ends badly;
 //! - `translate`: between the session machine's words and the store's.
@@ -10,6 +11,7 @@
 
 mod batch;
 mod clock;
+mod group;
 mod live;
 mod mailbox;
 mod registry;

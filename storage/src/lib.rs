@@ -13,8 +13,8 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail` and
-//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
+//! `groups` and `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
@@ -23,6 +23,7 @@ mod committer;
 mod engine;
 mod error;
 mod floors;
+mod groups;
 mod ids;
 mod keys;
 mod mark;
@@ -46,6 +47,7 @@ mod trim;
 
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
+pub use groups::{GroupMember, Pulled, Span};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Trimming};
@@ -62,6 +64,6 @@ pub use statistics::Statistics;
 pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
-    Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,
-    Subscription, SubscriptionOptions, Transaction, Will,
+    Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
 };

@@ -11,6 +11,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod groups;
 mod queue;
 mod subscribe;
 
@@ -78,6 +79,7 @@ fn settle(
     shared.queue.settle(bytes);
     if let Ok(published) = result {
         shared.readers.wake(&published.logs, published.commit);
+        shared.pools.wake(&published.logs);
     }
 }
 

@@ -20,6 +20,8 @@
 //! Writes come from one thread, the committer's; everything else may be called from several.
 
 mod batch;
+#[cfg(test)]
+mod contract;
 pub(crate) mod memory;
 mod rocks;
 

@@ -1,14 +1,14 @@
 //! One history: what happens, in which order, and where it is crashed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use barnacle_storage::*;
-use tempfile::TempDir;
 
 use super::coverage::Coverage;
 use super::random::Random;
 use super::steps::Step;
-use super::world::{Interrupted, Judged, Place, Settings, World, Wrong, interruptible};
+use super::world::{Interrupted, Judged, Place, Settings, World, interruptible};
 
 /// A crash or an error, planned for one operation of the disk.
 pub(super) type Plan = (u64, Fault);
@@ -43,20 +43,41 @@ impl History {
         let mut world = World::new(Place::Memory(memory.clone()), settings);
         if let Some((operation, fault)) = plan {
             memory.plan(operation, fault);
-            world.errors_planned += usize::from(!matches!(fault, Fault::Crash(_)));
+            world.errors_planned += usize::from(matches!(fault, Fault::NoSpace | Fault::FailedSync));
         }
         let operations = self.run(&mut world, &mut random, plan.is_some())?;
         Ok(Told { operations, coverage: world.coverage })
     }
 
     /// On RocksDB, where a crash is that the store is dropped: what was written stays.
-    pub(super) fn in_directory(&self) -> Judged<Told> {
+    pub(super) fn in_directory(&self, directory: &Path) -> Judged<Told> {
         let mut random = Random::new(self.seed);
         let settings = Settings { durability: Durability::Os, ..settings(&mut random) };
-        let directory = TempDir::new().map_err(|error| Wrong(error.to_string()))?;
-        let mut world = World::new(Place::Directory(directory), settings);
+        let mut world = World::new(Place::Directory(directory.to_owned()), settings);
         let operations = self.run(&mut world, &mut random, false)?;
         Ok(Told { operations, coverage: world.coverage })
+    }
+
+    /// Opens the store and takes so many turns, none of which crashes; `done` is told of each.
+    pub(super) fn take_turns(
+        &self,
+        world: &mut World,
+        random: &mut Random,
+        turns: usize,
+        mut done: impl FnMut(usize),
+    ) -> Judged {
+        world.recover()?;
+        for turn in 1..=turns {
+            self.take_turn(world, random)?;
+            done(turn);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_turn(&self, world: &mut World, random: &mut Random) -> Judged {
+        let turn = Turn::random(random, self.crashes, world);
+        trace(self.seed, &turn);
+        world.take(&turn, random)
     }
 
     /// Gives the number of the disk's operations until it was crashed for the last time.
@@ -67,18 +88,19 @@ impl History {
         let mut waits = planned;
         while left > 0 {
             left -= 1;
-            let turn = Turn::random(random, self.crashes, world);
-            trace(self.seed, &turn);
-            let happened = match interruptible(|| world.take(&turn, random)) {
+            let interrupted = match interruptible(|| self.take_turn(world, random)) {
                 Ok(taken) => {
                     taken?;
                     world.failed
                 }
                 Err(Interrupted) => true,
             };
-            if happened {
+            if interrupted {
                 world.coverage.count("turns that a crash or an error has interrupted");
-                world.crash_after_error(random);
+                if world.failed {
+                    // What it wrote last is on the disk, or is not.
+                    world.crash(random);
+                }
                 world.recover()?;
                 if std::mem::take(&mut waits) {
                     left = left.min(self.length_after);
@@ -183,7 +205,7 @@ impl World {
             Turn::Plan(operations, fault) => {
                 let memory = self.memory().expect("planned in memory only").clone();
                 memory.plan(memory.operations() + operations, *fault);
-                self.errors_planned += usize::from(!matches!(fault, Fault::Crash(_)));
+                self.errors_planned += usize::from(matches!(fault, Fault::NoSpace | Fault::FailedSync));
                 Ok(())
             }
         }
@@ -197,13 +219,6 @@ impl World {
         }
         self.abandon();
     }
-
-    /// A store that has failed is opened again, and what it wrote last is on the disk or is not.
-    fn crash_after_error(&mut self, random: &mut Random) {
-        if self.failed {
-            self.crash(random);
-        }
-    }
 }
 
 /// What a crash leaves; in the weakest mode only kills are survived.
@@ -216,7 +231,7 @@ fn survivors(random: &mut Random, durability: Durability) -> Survivors {
     }
 }
 
-fn settings(random: &mut Random) -> Settings {
+pub(super) fn settings(random: &mut Random) -> Settings {
     let interval = Durability::Interval(Duration::from_secs(1));
     Settings {
         durability: random.pick(&[

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use barnacle_storage::*;
 use parking_lot::Mutex;
-use tempfile::TempDir;
 
 use super::coverage::Coverage;
 use super::model::{self, Model};
@@ -34,7 +34,7 @@ pub(super) fn ensure(what: impl FnOnce() -> String, holds: bool) -> Judged {
 /// Where the store is.
 pub(super) enum Place {
     Memory(Memory),
-    Directory(TempDir),
+    Directory(PathBuf),
 }
 
 /// How the store of a history is opened.
@@ -96,7 +96,7 @@ impl World {
     pub(super) fn options(&self) -> Options {
         let options = match &self.place {
             Place::Memory(memory) => Options::in_memory(memory),
-            Place::Directory(directory) => Options::new(directory.path()),
+            Place::Directory(directory) => Options::new(directory),
         };
         let Settings { durability, tail_cache_bytes, trimming } = self.settings;
         Options { durability, tail_cache_bytes, trimming, ..options }
@@ -217,6 +217,9 @@ impl World {
     pub(super) fn close(&mut self) -> Judged {
         // What the trimmer has asked for is a batch of its own.
         self.commit_nothing()?;
+        if self.failed {
+            return Ok(());
+        }
         self.possible.insert(self.commit + 1, vec![self.model.clone()]);
         let (store, stepper) = self.store.take().expect("open between the steps");
         drop(stepper);
