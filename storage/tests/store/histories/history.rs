@@ -7,7 +7,7 @@ use barnacle_storage::*;
 
 use super::coverage::Coverage;
 use super::random::Random;
-use super::steps::Step;
+use super::steps::{CLIENTS, Step};
 use super::world::{Interrupted, Judged, Place, Settings, World, interruptible};
 
 /// A crash or an error, planned for one operation of the disk.
@@ -151,10 +151,11 @@ impl Turn {
                 Turn::Plan(1 + random.below(25) as u64, fault)
             }
             _ => {
+                let connected = world.connected();
                 let count = if random.percent(35) { 2 + random.below(4) } else { 1 };
                 let mut steps: Vec<Step> = Vec::new();
                 for _ in 0..count {
-                    let step = Step::random(random);
+                    let step = Step::random(random, &connected);
                     let is_alone = steps.iter().all(|other| other.client() != step.client());
                     if is_alone || step.client().is_none() {
                         steps.push(step);
@@ -209,6 +210,11 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// Who has a stored session and a connection.
+    fn connected(&self) -> Vec<usize> {
+        (0..CLIENTS.len()).filter(|client| self.clients.contains_key(CLIENTS[*client])).collect()
     }
 
     /// Between two operations.

@@ -17,7 +17,7 @@ const LONG_FROM: u64 = 1_000_000;
 fn short_histories_crashed_at_every_operation() {
     let mut coverage = Coverage::default();
     for seed in seeds(0, SHORT) {
-        let history = History { seed, length: 14, length_after: 4, crashes: false };
+        let history = History { seed, length: 20, length_after: 4, crashes: false };
         let whole = take(&history, None);
         coverage.merge(whole.coverage);
         for operation in 1..=whole.operations {

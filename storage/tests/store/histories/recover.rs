@@ -1,8 +1,12 @@
 //! Opening after a crash: what has come back, whether it may have come back so, and whether all of it is there.
 
+use std::collections::BTreeSet;
+
 use barnacle_storage::*;
 
 use super::model::{self, Model};
+use super::session::Session;
+use super::steps::{CLIENTS, Step};
 use super::world::{Interrupted, Judged, Place, World, Wrong, ensure, interruptible, same};
 
 impl World {
@@ -111,8 +115,19 @@ impl World {
         }
     }
 
-    /// Opens a copy of the disk, reads everything that is there, and goes on with it for a while: from the disk alone.
+    /// Looks at copies of the disk, from the disk alone: on one, reads everything that is there and goes on with it for a while;
+    /// on another, lets everything end.
     fn look_through(&mut self, memory: &Memory, candidate: &Model, recovery: &Recovery) -> Judged {
+        let mut copy = self.copy(memory, candidate, recovery)?;
+        copy.look_at_everything()?;
+        self.coverage.merge(copy.coverage);
+        let mut copy = self.copy(memory, candidate, recovery)?;
+        copy.look_at_ends()?;
+        self.coverage.merge(copy.coverage);
+        Ok(())
+    }
+
+    fn copy(&self, memory: &Memory, candidate: &Model, recovery: &Recovery) -> Judged<World> {
         let mut copy = World::new(Place::Memory(memory.fork()), self.settings);
         copy.settings.tail_cache_bytes = 0;
         copy.now_millis = self.now_millis;
@@ -126,9 +141,7 @@ impl World {
         copy.model = candidate.clone();
         copy.model.settle(copy.now_millis);
         copy.compare()?;
-        copy.look_at_everything()?;
-        self.coverage.merge(std::mem::take(&mut copy.coverage));
-        Ok(())
+        Ok(copy)
     }
 
     /// Every session comes back, reads all that waits for it and all that it has under way; then something new comes, and
@@ -141,5 +154,23 @@ impl World {
         self.read_everything()?;
         self.trim()?;
         self.read_everything()
+    }
+
+    /// Every session expires when it should and not before; those that never do are ended by a Clean Start.
+    fn look_at_ends(&mut self) -> Judged {
+        let deadlines: BTreeSet<u64> =
+            self.model.sessions.values().filter_map(Session::expires_at_millis).collect();
+        for deadline in deadlines {
+            for now_millis in [deadline - 1, deadline] {
+                self.now_millis = now_millis;
+                self.take_alone(&Step::Expire)?;
+            }
+            self.coverage.count("deadlines looked at");
+        }
+        for client in 0..CLIENTS.len() {
+            let clean_start = true;
+            self.take_alone(&Step::Attach { client, clean_start, session_expiry_interval: 0, will: false })?;
+        }
+        Ok(())
     }
 }

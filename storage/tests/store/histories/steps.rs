@@ -89,45 +89,52 @@ impl Step {
         }
     }
 
-    pub(super) fn random(random: &mut Random) -> Step {
+    /// Something that a client does; `connected` are those that have a session and a connection.
+    pub(super) fn random(random: &mut Random, connected: &[usize]) -> Step {
         let client = random.below(CLIENTS.len());
+        if !connected.contains(&client) && random.percent(80) {
+            return Step::attach(random, client);
+        }
         match random.below(100) {
-            0..14 => Step::Attach {
-                client,
-                clean_start: random.percent(15),
-                session_expiry_interval: random.pick(&[0, 60, 3600, 3600, u32::MAX]),
-                will: random.percent(30),
-            },
-            14..17 => Step::Detach { client, session_expiry_interval: random.pick(&[0, 60, 3600, u32::MAX]) },
-            17..18 => Step::End { client },
-            18..20 => Step::Expire,
-            20..34 => {
+            0..4 => Step::attach(random, client),
+            4..8 => {
+                Step::Detach { client, session_expiry_interval: random.pick(&[0, 60, 3600, 3600, u32::MAX]) }
+            }
+            8..9 => Step::End { client },
+            9..11 => Step::Expire,
+            11..25 => {
                 let wanted = |random: &mut Random| {
                     (random.below(FILTERS.len()), random.pick(&[0, 1, 1, 2]), random.below(3) as u8)
                 };
                 Step::Subscribe { client, wanted: (0..=random.below(2)).map(|_| wanted(random)).collect() }
             }
-            34..39 => {
+            25..30 => {
                 let filters = (0..=random.below(2)).map(|_| random.below(FILTERS.len())).collect();
                 Step::Unsubscribe { client, filters }
             }
-            39..62 => {
+            30..54 => {
                 use RetainedChange::{Clear, Leave, Set};
                 let message = |random: &mut Random| {
-                    (
-                        random.below(TOPICS.len()),
-                        random.below(3) as u8,
-                        random.pick(&[Leave, Leave, Set, Set, Clear]),
-                    )
+                    let retained = random.pick(&[Leave, Leave, Set, Set, Clear]);
+                    (random.below(TOPICS.len()), random.pick(&[0, 1, 1, 2]), retained)
                 };
                 Step::Publish { messages: (0..=random.below(4)).map(|_| message(random)).collect() }
             }
-            62..78 => Step::Consume { client, messages: 1 + random.below(5), begun: random.below(3) },
-            78..88 => Step::Answer { client, at: random.below(4), received: random.percent(40) },
+            54..76 => Step::Consume { client, messages: 1 + random.below(5), begun: random.below(4) },
+            76..88 => Step::Answer { client, at: random.below(4), received: random.percent(40) },
             88..91 => Step::Inbound { client, packet_id: 1 + random.below(5) as u16 },
             91..93 => Step::Will { client, set: random.percent(60) },
             93..98 => Step::Retained { client },
             _ => Step::Late { at: random.below(8) },
+        }
+    }
+
+    fn attach(random: &mut Random, client: usize) -> Step {
+        Step::Attach {
+            client,
+            clean_start: random.percent(10),
+            session_expiry_interval: random.pick(&[0, 60, 3600, 3600, 3600, u32::MAX]),
+            will: random.percent(30),
         }
     }
 }
@@ -302,7 +309,7 @@ impl World {
         self.take_alone(&Step::Publish { messages })
     }
 
-    fn take_alone(&mut self, step: &Step) -> Judged {
+    pub(super) fn take_alone(&mut self, step: &Step) -> Judged {
         let transaction = self.transaction(step)?;
         self.commit(transaction.into_iter().collect()).map(drop)
     }

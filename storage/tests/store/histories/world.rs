@@ -61,7 +61,7 @@ pub(super) struct World {
     /// Batches that the store had written when `commit` was set.
     written: u64,
     pub(super) clients: BTreeMap<String, Client>,
-    /// Attachments that are over.
+    /// Attachments that are over, of this opening.
     pub(super) fenced: Vec<(SessionId, Epoch)>,
     /// A write has failed: the store takes nothing more.
     pub(super) failed: bool,
@@ -118,12 +118,12 @@ impl World {
         self.store = Some((store, stepper));
     }
 
-    /// Whatever was open is gone, and with it all attachments.
+    /// Whatever was open is gone, and with it all connections: nothing late comes from them.
     pub(super) fn abandon(&mut self) {
         self.store = None;
         self.failed = false;
-        let over = std::mem::take(&mut self.clients);
-        self.fenced.extend(over.into_values().map(|client| (client.id, client.epoch)));
+        self.clients.clear();
+        self.fenced.clear();
     }
 
     /// Commits transactions as one batch, and compares what is answered. No outcomes: the store has failed.
