@@ -15,9 +15,10 @@ use crate::floors::Floors;
 use crate::groups::Pools;
 use crate::reader::Readers;
 use crate::statistics::Counters;
+use crate::sweep::{NextRetainedExpiry, Sweep};
 use crate::tail::Tail;
 use crate::trim::Trimmer;
-use crate::{CommitError, LogId, Lsn, Options};
+use crate::{Clock, CommitError, LogId, Lsn, Options};
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -30,17 +31,20 @@ pub(crate) struct Shared {
     pub(crate) pools: Pools,
     pub(crate) floors: Floors,
     pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
     /// The last published LSN.
     head: AtomicU64,
     /// The last batch that was written.
     written_commit: AtomicU64,
     /// The last batch that is as durable as the mode will make it.
     durable_commit: AtomicU64,
-    /// When the next detached session expires, in milliseconds since the Unix epoch; `u64::MAX`: none does.
-    next_expiry: AtomicU64,
+    /// When the next session expires or the next will is due, in milliseconds since the Unix epoch; `u64::MAX`: never.
+    next_deadline: AtomicU64,
     /// Logs that ended, and the batch that must be durable before they are dead.
     pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
     pub(crate) trimmer: Mutex<Trimmer>,
+    pub(crate) sweep: Mutex<Sweep>,
+    pub(crate) next_retained_expiry: NextRetainedExpiry,
     failure: OnceLock<Arc<str>>,
     stop: Mutex<bool>,
     stopping: Condvar,
@@ -53,6 +57,7 @@ impl Shared {
         catalog: Catalog,
         routes: Routes,
         floors: Floors,
+        clock: Clock,
     ) -> Shared {
         let pools = Pools::default();
         for (filter, group) in &catalog.groups {
@@ -63,7 +68,7 @@ impl Shared {
             tail: RwLock::new(Tail::new(options.tail_cache_bytes, catalog.last)),
             written_commit: AtomicU64::new(catalog.commit),
             durable_commit: AtomicU64::new(catalog.commit),
-            next_expiry: AtomicU64::new(u64::MAX),
+            next_deadline: AtomicU64::new(u64::MAX),
             queue: Queue::default(),
             catalog: Mutex::new(catalog),
             routes: RwLock::new(routes),
@@ -72,12 +77,15 @@ impl Shared {
             counters: Counters::default(),
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),
+            sweep: Mutex::default(),
+            next_retained_expiry: NextRetainedExpiry::default(),
             failure: OnceLock::new(),
             stop: Mutex::new(false),
             stopping: Condvar::new(),
             options,
             engine,
             floors,
+            clock,
         }
     }
 
@@ -106,12 +114,12 @@ impl Shared {
         self.durable_commit.fetch_max(commit, AcqRel);
     }
 
-    pub(crate) fn next_expiry(&self) -> Option<u64> {
-        Some(self.next_expiry.load(Relaxed)).filter(|millis| *millis != u64::MAX)
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        Some(self.next_deadline.load(Relaxed)).filter(|millis| *millis != u64::MAX)
     }
 
-    pub(crate) fn set_next_expiry(&self, millis: Option<u64>) {
-        self.next_expiry.store(millis.unwrap_or(u64::MAX), Relaxed);
+    pub(crate) fn set_next_deadline(&self, millis: Option<u64>) {
+        self.next_deadline.store(millis.unwrap_or(u64::MAX), Relaxed);
     }
 
     /// The first failure is the one that counts: nothing is committed from here on.

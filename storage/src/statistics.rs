@@ -40,6 +40,8 @@ counters! {
     wal_bytes,
     /// Messages copied out of a log for an exchange that would have kept the log from being trimmed.
     rescued_exchanges,
+    /// Retained messages removed because they had expired.
+    expired_retained,
     /// Times that a part of a log was rewritten to make space free.
     trims,
 }

@@ -5,6 +5,7 @@
 mod attach;
 mod committing;
 mod edges;
+mod expiry;
 mod filters;
 mod groups;
 mod histories;
@@ -12,3 +13,4 @@ mod reading;
 mod recovery;
 mod support;
 mod trimming;
+mod wills;
