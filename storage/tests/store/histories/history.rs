@@ -214,7 +214,8 @@ impl World {
 
     /// Who has a stored session and a connection.
     fn connected(&self) -> Vec<usize> {
-        (0..CLIENTS.len()).filter(|client| self.clients.contains_key(CLIENTS[*client])).collect()
+        let readers = self.readers();
+        (0..CLIENTS.len()).filter(|client| readers.iter().any(|name| name == CLIENTS[*client])).collect()
     }
 
     /// Between two operations.

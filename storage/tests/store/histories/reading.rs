@@ -7,13 +7,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::session::Session;
 use super::world::{Judged, World, Wrong, ensure, same};
-use crate::support::{ALL, Client};
+use crate::support::ALL;
 
 impl World {
     /// Every attached session reads everything.
     pub(super) fn read_everything(&mut self) -> Judged {
-        let names: Vec<String> = self.clients.keys().cloned().collect();
-        for name in names {
+        for name in self.readers() {
             self.read_all(&name, ALL)?;
             self.read_exchanges(&name)?;
         }
@@ -33,7 +32,7 @@ impl World {
             }
         }
         same("where reading ends", position, self.model.head.max(self.model.sessions[name].position))?;
-        let (_, session) = self.session(name);
+        let session = &self.model.sessions[name];
         owed(session, &entries, position)?;
         self.coverage.add("messages read", entries.len() as u64);
         Ok(())
@@ -41,10 +40,12 @@ impl World {
 
     /// One pass. The tail, if it reaches, gives what the disk gives.
     pub(super) fn pass(&mut self, name: &str, position: Lsn, budget: Budget) -> Judged<Pass> {
-        let (client, session) = self.session(name);
+        let connection = &self.clients[name];
+        let reader = connection.reader.as_ref().expect("only sessions that last are read for");
+        let session = &self.model.sessions[name];
         let pass = self
             .store()
-            .read(&client.reader, position, budget)
+            .read(reader, position, budget)
             .map_err(|error| Wrong(format!("{name} cannot read: {error}")))?;
         ensure(|| format!("more than the budget in {pass:?}"), pass.entries.len() <= budget.messages.max(1))?;
         let ascending = pass.entries.windows(2).all(|pair| pair[0].lsn < pair[1].lsn);
@@ -59,7 +60,7 @@ impl World {
             };
             same("a message", encoded(&entry.message), waiting.body.clone())?;
         }
-        if let Some(tail) = self.store().read_tail(&client.reader, position, budget) {
+        if let Some(tail) = self.store().read_tail(reader, position, budget) {
             ensure(
                 || format!("{name}: the tail has {tail:?}, the store {pass:?}"),
                 pass.entries.starts_with(&tail.entries),
@@ -73,13 +74,14 @@ impl World {
 
     /// The messages of all exchanges that would have to be sent again.
     pub(super) fn read_exchanges(&mut self, name: &str) -> Judged {
-        let (client, session) = self.session(name);
+        let id = self.clients[name].fence.0;
+        let session = &self.model.sessions[name];
         let mut read: BTreeMap<&'static str, u64> = BTreeMap::new();
         for open in session.open.iter().filter(|open| !open.exchange.received) {
             let exchange = &open.exchange;
             let found = self
                 .store()
-                .read_exchange(client.id, exchange)
+                .read_exchange(id, exchange)
                 .map_err(|error| Wrong(format!("{name} cannot read {exchange:?}: {error}")))?;
             let held = session.held.contains_key(&(exchange.packet_id, exchange.lsn));
             let expected = (held || exchange.log != LogId::RETAINED).then(|| open.body.clone());
@@ -130,8 +132,10 @@ impl World {
         Ok(page)
     }
 
-    pub(super) fn session(&self, name: &str) -> (Client, &Session) {
-        (self.clients[name].clone(), &self.model.sessions[name])
+    /// Who has a connection, and a session that lasts.
+    pub(super) fn readers(&self) -> Vec<String> {
+        let readers = self.clients.iter().filter(|(_, connection)| connection.reader.is_some());
+        readers.map(|(name, _)| name.clone()).collect()
     }
 }
 

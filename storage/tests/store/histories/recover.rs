@@ -1,11 +1,8 @@
 //! Opening after a crash: what has come back, whether it may have come back so, and whether all of it is there.
 
-use std::collections::BTreeSet;
-
 use barnacle_storage::*;
 
 use super::model::{self, Model};
-use super::session::Session;
 use super::steps::{CLIENTS, Step};
 use super::world::{Interrupted, Judged, Place, World, Wrong, ensure, interruptible, same};
 
@@ -38,27 +35,26 @@ impl World {
 
     /// Opening was interrupted, and may have written its first batch.
     fn add_begun(&mut self) {
-        let begun: Vec<(u64, Model)> = self
+        let known: Vec<(u64, Model)> = self
             .possible
             .iter()
-            .flat_map(|(commit, models)| {
-                // A number that was acknowledged is not used again, even if its batch is lost.
-                let next = (*commit).max(self.commit) + 1;
-                models.iter().map(move |model| (next, model.clone()))
-            })
+            .flat_map(|(commit, models)| models.iter().map(move |model| (*commit, model.clone())))
             .collect();
-        for (commit, mut model) in begun {
-            model.settle(self.now_millis);
-            let known = self.possible.entry(commit).or_default();
-            if !known.contains(&model) {
-                known.push(model);
+        for (commit, mut model) in known {
+            let (_, batches) = model.settle(self.now_millis);
+            // A number that was acknowledged is not used again, even if its batch is lost.
+            for (number, begun) in (commit.max(self.commit) + 1..).zip(batches) {
+                let known = self.possible.entry(number).or_default();
+                if !known.contains(&begun) {
+                    known.push(begun);
+                }
             }
         }
     }
 
     fn judge(&mut self, recovery: &Recovery, before: Option<Memory>, interrupted: bool) -> Judged {
         self.coverage.count("recoveries");
-        let found = recovery.lost.map_or(recovery.commit - 1, |(first, _)| first - 1);
+        let found = recovery.recovered_commit;
         let (durable, acknowledged) = (self.durable, self.commit);
         ensure(
             || format!("{recovery}: batches up to {durable} were acknowledged as durable"),
@@ -78,8 +74,8 @@ impl World {
         )];
         for candidate in candidates {
             match self.fits(&candidate, recovery, before.as_ref()) {
-                Ok(settled) => {
-                    self.take_over(found, recovery.commit, settled);
+                Ok(batches) => {
+                    self.take_over(recovery, batches);
                     return self.compare();
                 }
                 Err(Wrong(complaint)) => complaints.push(complaint),
@@ -88,28 +84,39 @@ impl World {
         Err(Wrong(complaints.join("\nor: ")))
     }
 
-    /// Whether this is what has come back; if so, how it stands now.
-    fn fits(&mut self, candidate: &Model, recovery: &Recovery, before: Option<&Memory>) -> Judged<Model> {
+    /// Whether this is what has come back; if so, how it stands after each batch that opening has written.
+    fn fits(
+        &mut self,
+        candidate: &Model,
+        recovery: &Recovery,
+        before: Option<&Memory>,
+    ) -> Judged<Vec<Model>> {
         let mut settled = candidate.clone();
         let interrupted_sessions = candidate.connected();
-        let ended = settled.settle(self.now_millis);
+        let (ended, batches) = settled.settle(self.now_millis);
+        let written =
+            recovery.commit - recovery.recovered_commit.max(recovery.lost.map_or(0, |(_, last)| last));
+        same("the batches of opening", written, batches.len() as u64)?;
         same("the recovered head", recovery.head, settled.head)?;
         same("the recovered sessions", recovery.sessions, settled.sessions.len())?;
         same("the recovered subscriptions", recovery.subscriptions, settled.subscriptions())?;
         same("the interrupted sessions", recovery.interrupted_sessions, interrupted_sessions)?;
-        same("the sessions that ended while opening", model::ended(&recovery.ended), ended)?;
+        let mut found = model::ended(&recovery.ended);
+        found.sort();
+        same("the sessions that ended while opening", found, ended)?;
         if let Some(memory) = before {
             self.look_through(memory, candidate, recovery)?;
         }
-        Ok(settled)
+        Ok(batches)
     }
 
-    fn take_over(&mut self, found: u64, commit: u64, settled: Model) {
+    fn take_over(&mut self, recovery: &Recovery, batches: Vec<Model>) {
         // What was lost does not come back later.
-        self.possible.retain(|number, _| *number <= found);
-        self.commit = commit;
-        self.possible.insert(commit, vec![settled.clone()]);
-        self.model = settled;
+        self.possible.retain(|number, _| *number <= recovery.recovered_commit);
+        self.commit = recovery.commit;
+        self.model = batches.last().expect("opening writes at least one").clone();
+        let first = recovery.commit + 1 - batches.len() as u64;
+        self.possible.extend((first..).zip(batches.into_iter().map(|model| vec![model])));
         if self.settings.durability == Durability::Fsync {
             self.note_synced();
         }
@@ -156,13 +163,12 @@ impl World {
         self.read_everything()
     }
 
-    /// Every session expires when it should and not before; those that never do are ended by a Clean Start.
+    /// Every session expires and every will is published when it should and not before; those that never do are ended by a Clean Start.
     fn look_at_ends(&mut self) -> Judged {
-        let deadlines: BTreeSet<u64> =
-            self.model.sessions.values().filter_map(Session::expires_at_millis).collect();
-        for deadline in deadlines {
+        while let Some(deadline) = self.model.next_deadline() {
             for now_millis in [deadline - 1, deadline] {
                 self.now_millis = now_millis;
+                self.take_alone(&Step::PublishDueWills)?;
                 self.take_alone(&Step::Expire)?;
             }
             self.coverage.count("deadlines looked at");

@@ -12,12 +12,18 @@ use super::model::Handed;
 pub(super) struct Session {
     /// Once the store has told it.
     pub(super) id: Option<SessionId>,
+    /// Its place among all that were made.
+    pub(super) made: u64,
     pub(super) epoch: Epoch,
     pub(super) connected: bool,
     pub(super) session_expiry_interval: u32,
     pub(super) detached_at_millis: u64,
     pub(super) unsaved_through: Lsn,
+    /// In seconds.
+    pub(super) keep_alive: u16,
     pub(super) will: Option<Will>,
+    /// Once its connection has ended.
+    pub(super) will_due_at_millis: Option<u64>,
     pub(super) position: Lsn,
     pub(super) last_packet_id: u16,
     pub(super) open: Vec<Open>,
@@ -41,6 +47,8 @@ pub(super) struct Open {
 pub(super) struct Subscribed {
     pub(super) options: SubscriptionOptions,
     pub(super) start: Lsn,
+    /// It has been of QoS 1 or 2 at some time: its start stays.
+    pub(super) held: bool,
     pub(super) retained_scan: Option<RetainedScan>,
 }
 
@@ -53,15 +61,18 @@ pub(super) struct Waiting {
 }
 
 impl Session {
-    pub(super) fn new(attach: &Attach, last: Lsn) -> Session {
+    pub(super) fn new(attach: &Attach, made: u64, last: Lsn) -> Session {
         Session {
             id: None,
+            made,
             epoch: Epoch(1),
             connected: true,
             session_expiry_interval: attach.session_expiry_interval,
             detached_at_millis: 0,
             unsaved_through: Lsn(0),
+            keep_alive: attach.keep_alive,
             will: attach.will.clone(),
+            will_due_at_millis: None,
             position: last,
             last_packet_id: 0,
             open: Vec::new(),
@@ -91,13 +102,50 @@ impl Session {
         self.epoch.0 += 1;
         self.connected = true;
         self.session_expiry_interval = attach.session_expiry_interval;
+        self.keep_alive = attach.keep_alive;
         self.will.clone_from(&attach.will);
+        self.will_due_at_millis = None;
+    }
+
+    /// A will that is overdue when its client returns, or whose connection was taken over.
+    pub(super) fn owes_will(&self, now_millis: u64) -> bool {
+        match (&self.will, self.will_due_at_millis) {
+            (None, _) => false,
+            (Some(_), Some(due)) => due <= now_millis,
+            (Some(will), None) => self.connected && will.delay_interval == 0,
+        }
+    }
+
+    /// The store is opened: the client counts as gone once it would have been silent for too long. Whether it ends at once.
+    pub(super) fn settle(&mut self, last: Lsn, now_millis: u64) -> bool {
+        let grace = 60_000;
+        let silence = if self.keep_alive == 0 { grace } else { grace.min(u64::from(self.keep_alive) * 1500) };
+        let ends_with_connection = self.session_expiry_interval == 0;
+        if self.connected {
+            if ends_with_connection && self.will.is_none() {
+                return true;
+            }
+            self.unsaved_through = last;
+            self.connected = false;
+            self.detached_at_millis = now_millis + if ends_with_connection { silence } else { 0 };
+        }
+        if !ends_with_connection && self.will_due_at_millis.is_none() {
+            self.will_due_at_millis = self.will_due(now_millis + silence);
+        }
+        false
+    }
+
+    fn will_due(&self, ended_at_millis: u64) -> Option<u64> {
+        self.will.as_ref().map(|will| ended_at_millis + u64::from(will.delay_interval) * 1000)
     }
 
     pub(super) fn detach(&mut self, detach: &Detach) {
         self.connected = false;
         self.session_expiry_interval = detach.session_expiry_interval;
         self.detached_at_millis = detach.now_millis;
+        if detach.will == WillFate::Publish {
+            self.will_due_at_millis = self.will_due(detach.now_millis);
+        }
     }
 
     pub(super) fn handed(&self) -> Handed {
@@ -138,11 +186,12 @@ impl Session {
         let mut subscribed = known.unwrap_or(Subscribed {
             options: SubscriptionOptions { qos: 0, ..wanted.options },
             start: last,
+            held: false,
             retained_scan: None,
         });
-        if subscribed.options.qos == 0 && wanted.options.qos > 0 {
+        if wanted.options.qos > 0 && !subscribed.held {
             subscribed.start = last;
-            self.no_longer_wanted_by(&filter);
+            subscribed.held = true;
         }
         subscribed.options = wanted.options;
         if wanted.retain_handling == 0 || (wanted.retain_handling == 1 && !existed) {
@@ -154,14 +203,10 @@ impl Session {
     }
 
     pub(super) fn unsubscribe(&mut self, filter: &str) -> bool {
-        self.no_longer_wanted_by(filter);
-        self.subscriptions.remove(filter).is_some()
-    }
-
-    fn no_longer_wanted_by(&mut self, filter: &str) {
         for waiting in self.waiting.values_mut() {
             waiting.wanted_by.remove(filter);
         }
+        self.subscriptions.remove(filter).is_some()
     }
 
     pub(super) fn save_outbound(&mut self, outbound: &Outbound) {
@@ -190,12 +235,15 @@ impl Session {
         known.or_else(held).or_else(waiting).cloned()
     }
 
-    pub(super) fn save_retained_scan(&mut self, filter: &str, after_topic: Option<&str>) {
+    /// Of the scan of an earlier SUBSCRIBE, nothing is saved.
+    pub(super) fn save_retained_scan(&mut self, filter: &str, through: Lsn, after_topic: Option<&str>) {
         let Some(subscribed) = self.subscriptions.get_mut(filter) else { return };
-        match (after_topic, &mut subscribed.retained_scan) {
-            (Some(topic), Some(scan)) => topic.clone_into(&mut scan.after_topic),
-            (Some(_), None) => {}
-            (None, scan) => *scan = None,
+        let Some(scan) = subscribed.retained_scan.as_mut().filter(|scan| scan.through == through) else {
+            return;
+        };
+        match after_topic {
+            Some(topic) => topic.clone_into(&mut scan.after_topic),
+            None => subscribed.retained_scan = None,
         }
     }
 

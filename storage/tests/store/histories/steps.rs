@@ -23,11 +23,14 @@ pub(super) enum Step {
     Detach {
         client: usize,
         session_expiry_interval: u32,
+        will: WillFate,
     },
     End {
         client: usize,
     },
     Expire,
+    /// Wills that are due are published.
+    PublishDueWills,
     Subscribe {
         client: usize,
         wanted: Vec<(usize, u8, u8)>,
@@ -57,10 +60,6 @@ pub(super) enum Step {
         client: usize,
         packet_id: u16,
     },
-    Will {
-        client: usize,
-        set: bool,
-    },
     /// Sends the next retained message of a subscription that still has some before it.
     Retained {
         client: usize,
@@ -83,9 +82,8 @@ impl Step {
             | Step::Consume { client, .. }
             | Step::Answer { client, .. }
             | Step::Inbound { client, .. }
-            | Step::Will { client, .. }
             | Step::Retained { client } => Some(*client),
-            Step::Expire | Step::Publish { .. } | Step::Late { .. } => None,
+            Step::Expire | Step::PublishDueWills | Step::Publish { .. } | Step::Late { .. } => None,
         }
     }
 
@@ -98,7 +96,10 @@ impl Step {
         match random.below(100) {
             0..4 => Step::attach(random, client),
             4..8 => {
-                Step::Detach { client, session_expiry_interval: random.pick(&[0, 60, 3600, 3600, u32::MAX]) }
+                use WillFate::{Forget, Keep, Publish};
+                let session_expiry_interval = random.pick(&[0, 60, 3600, 3600, u32::MAX]);
+                let will = random.pick(&[Forget, Keep, Publish, Publish]);
+                Step::Detach { client, session_expiry_interval, will }
             }
             8..9 => Step::End { client },
             9..11 => Step::Expire,
@@ -123,7 +124,7 @@ impl Step {
             54..76 => Step::Consume { client, messages: 1 + random.below(5), begun: random.below(4) },
             76..88 => Step::Answer { client, at: random.below(4), received: random.percent(40) },
             88..91 => Step::Inbound { client, packet_id: 1 + random.below(5) as u16 },
-            91..93 => Step::Will { client, set: random.percent(60) },
+            91..93 => Step::PublishDueWills,
             93..98 => Step::Retained { client },
             _ => Step::Late { at: random.below(8) },
         }
@@ -134,7 +135,7 @@ impl Step {
             client,
             clean_start: random.percent(10),
             session_expiry_interval: random.pick(&[0, 60, 3600, 3600, 3600, u32::MAX]),
-            will: random.percent(30),
+            will: random.percent(40),
         }
     }
 }
@@ -148,11 +149,13 @@ impl World {
                 .map(|(topic, qos, retained)| self.publish(TOPICS[*topic], *qos, *retained))
                 .collect(),
             Step::Expire => vec![Operation::ExpireSessions { now_millis: self.now_millis }],
+            Step::PublishDueWills => vec![Operation::PublishDueWills { now_millis: self.now_millis }],
             Step::Attach { client, clean_start, session_expiry_interval, will } => {
                 let attach = Attach {
                     clean_start: *clean_start,
                     session_expiry_interval: *session_expiry_interval,
                     will: will.then(|| self.will(*client)),
+                    keep_alive: [0, 10, 300][*client % 3],
                     now_millis: self.now_millis,
                     ..support::attach(CLIENTS[*client])
                 };
@@ -172,13 +175,18 @@ impl World {
     fn fenced_transaction(&mut self, step: &Step) -> Judged<Option<Transaction>> {
         let name = CLIENTS[step.client().expect("the other steps have no fence")];
         let Some(client) = self.clients.get(name) else { return Ok(None) };
-        let fence = (client.id, client.epoch);
+        let (fence, has_reader) = (client.fence, client.reader.is_some());
+        if !has_reader && !matches!(step, Step::Detach { .. } | Step::End { .. }) {
+            return Ok(None);
+        }
         if !self.model.sessions.get(name).is_some_and(|session| session.connected) {
             return Ok(None);
         }
         let operations = match step {
-            Step::Detach { session_expiry_interval, .. } => vec![Operation::Detach(Detach {
-                session_expiry_interval: *session_expiry_interval,
+            Step::Detach { session_expiry_interval, will, .. } => vec![Operation::Detach(Detach {
+                // What was not to last does not begin to.
+                session_expiry_interval: if has_reader { *session_expiry_interval } else { 0 },
+                will: *will,
                 now_millis: self.now_millis,
             })],
             Step::End { .. } => vec![Operation::End],
@@ -197,12 +205,12 @@ impl World {
                 }
                 vec![Operation::SaveInbound(inbound.into_iter().collect())]
             }
-            Step::Will { client, set } => {
-                let will = set.then(|| self.will(*client));
-                vec![Operation::SaveWill(will)]
-            }
             Step::Retained { .. } => self.send_retained(name)?,
-            Step::Attach { .. } | Step::Expire | Step::Publish { .. } | Step::Late { .. } => {
+            Step::Attach { .. }
+            | Step::Expire
+            | Step::PublishDueWills
+            | Step::Publish { .. }
+            | Step::Late { .. } => {
                 unreachable!("they have no fence, or one of their own")
             }
         };
@@ -248,7 +256,11 @@ impl World {
         let Some((filter, scan)) = scanning else { return Ok(Vec::new()) };
         let page = self.retained_page(&filter, &scan, Budget { messages: 1, bytes: usize::MAX })?;
         let after_topic = (!page.done).then(|| page.after_topic.as_str().into());
-        let scanned = Operation::SaveRetainedScan { filter: filter.as_str().into(), after_topic };
+        let scanned = Operation::SaveRetainedScan {
+            filter: filter.as_str().into(),
+            through: scan.through,
+            after_topic,
+        };
         let Some((lsn, message)) = page.messages.first() else { return Ok(vec![scanned]) };
         let mut outbound = self.model.sessions[name].outbound();
         let packet_id = free_packet_id(&mut outbound);
@@ -286,8 +298,11 @@ impl World {
     }
 
     fn will(&mut self, client: usize) -> Will {
-        let message = Message { publisher: CLIENTS[client].into(), ..self.message("will") };
-        Will { message, delay_interval: client as u32, message_expiry_interval: None }
+        let retain = self.messages.is_multiple_of(3);
+        let qos = (self.messages % 3) as u8;
+        let message =
+            Message { publisher: CLIENTS[client].into(), retain, qos, ..self.message(TOPICS[client]) };
+        Will { message, delay_interval: 40 * client as u32, message_expiry_interval: None }
     }
 
     pub(super) fn attach_everybody(&mut self) -> Judged {
@@ -325,7 +340,7 @@ impl World {
     /// A client reads what waits for it in passes of any size.
     pub(super) fn read_somebody(&mut self, random: &mut Random) -> Judged {
         let name = CLIENTS[random.below(CLIENTS.len())];
-        if !self.clients.contains_key(name) {
+        if !self.readers().iter().any(|reader| reader == name) {
             return Ok(());
         }
         let budget = Budget { messages: random.pick(&[1, 3, usize::MAX]), ..ALL };

@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use super::coverage::Coverage;
 use super::model::{self, Model};
 use super::session::Session;
-use crate::support::Client;
 
 /// The oracle's complaint.
 #[derive(Debug)]
@@ -45,6 +44,14 @@ pub(super) struct Settings {
     pub(super) trimming: Trimming,
 }
 
+/// A client's connection.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) fence: (SessionId, Epoch),
+    /// `None`: the session ends with the connection, and only its will is stored.
+    pub(super) reader: Option<Reader>,
+}
+
 pub(super) struct World {
     pub(super) place: Place,
     pub(super) settings: Settings,
@@ -60,7 +67,7 @@ pub(super) struct World {
     pub(super) durable: u64,
     /// Batches that the store had written when `commit` was set.
     written: u64,
-    pub(super) clients: BTreeMap<String, Client>,
+    pub(super) clients: BTreeMap<String, Connection>,
     /// Attachments that are over, of this opening.
     pub(super) fenced: Vec<(SessionId, Epoch)>,
     /// A write has failed: the store takes nothing more.
@@ -236,36 +243,37 @@ impl World {
     fn attached(&mut self, name: String, outcome: &Outcome) -> Judged {
         let Outcome::Committed(committed) = outcome else { return Ok(()) };
         let Some(Answer::Attached(attached)) = committed.answers.first() else { return Ok(()) };
-        self.fenced.extend(self.clients.remove(&name).map(|client| (client.id, client.epoch)));
-        let Some(session) = &attached.session else { return Ok(()) };
-        let known = self.model.sessions.get(&name).expect("the oracle has just attached it").id;
-        match known {
-            Some(id) => same("the number of a session that was resumed", session.id, id)?,
+        self.fenced.extend(self.clients.remove(&name).map(|client| client.fence));
+        let Some(session) = self.model.sessions.get_mut(&name) else {
+            return ensure(
+                || format!("{name} gets {:?} for nothing", attached.fence),
+                attached.fence.is_none(),
+            );
+        };
+        let Some(fence) = attached.fence else { return Err(Wrong(format!("{name} gets no fence"))) };
+        match session.id {
+            Some(id) => same("the number of a session that was resumed", fence.0, id)?,
             None if attached.present => {}
             None => {
                 let newest = self.model.newest_session;
-                ensure(
-                    || format!("{:?} is given out again, after {newest:?}", session.id),
-                    session.id > newest,
-                )?;
+                ensure(|| format!("{:?} is given out again, after {newest:?}", fence.0), fence.0 > newest)?;
             }
         }
-        self.model.sessions.entry(name.clone()).and_modify(|known| known.id = Some(session.id));
-        self.model.newest_session = self.model.newest_session.max(session.id);
-        let client = Client { id: session.id, epoch: session.epoch, reader: session.reader.clone() };
-        self.clients.insert(name, client);
+        session.id = Some(fence.0);
+        self.model.newest_session = self.model.newest_session.max(fence.0);
+        let reader = attached.session.as_ref().map(|session| session.reader.clone());
+        self.clients.insert(name, Connection { fence, reader });
         Ok(())
     }
 
     /// Who has no connection any more reads nothing any more.
     fn forget_detached(&mut self) {
-        let sessions = &self.model.sessions;
-        let fenced = &mut self.fenced;
+        let (sessions, fenced) = (&self.model.sessions, &mut self.fenced);
         self.clients.retain(|name, client| {
-            let is_connected = |session: &Session| session.connected && session.id == Some(client.id);
+            let is_connected = |session: &Session| session.connected && session.id == Some(client.fence.0);
             let stays = sessions.get(name).is_some_and(is_connected);
             if !stays {
-                fenced.push((client.id, client.epoch));
+                fenced.push(client.fence);
             }
             stays
         });
@@ -279,7 +287,7 @@ impl World {
         same("the number of sessions", counts.sessions, model.sessions.len())?;
         same("the number of connections", counts.connected, model.connected())?;
         same("the number of subscriptions", counts.subscriptions, model.subscriptions())?;
-        same("the next expiry", store.next_expiry(), model.next_expiry())
+        same("the next deadline", store.next_deadline(), model.next_deadline())
     }
 }
 
