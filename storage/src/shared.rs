@@ -13,6 +13,7 @@ use crate::committer::Queue;
 use crate::engine::Engine;
 use crate::floors::Floors;
 use crate::groups::Pools;
+use crate::quarantine::Quarantine;
 use crate::reader::Readers;
 use crate::statistics::Counters;
 use crate::sweep::{NextRetainedExpiry, Sweep};
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// Logs that ended, and the batch that must be durable before they are dead.
     pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
     pub(crate) trimmer: Mutex<Trimmer>,
+    pub(crate) quarantine: Quarantine,
     pub(crate) sweep: Mutex<Sweep>,
     pub(crate) next_retained_expiry: NextRetainedExpiry,
     failure: OnceLock<Arc<str>>,
@@ -77,6 +79,7 @@ impl Shared {
             counters: Counters::default(),
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),
+            quarantine: Quarantine::default(),
             sweep: Mutex::default(),
             next_retained_expiry: NextRetainedExpiry::default(),
             failure: OnceLock::new(),

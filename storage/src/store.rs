@@ -7,9 +7,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::committer::{self, Apply, Work};
-use crate::engine::{self, EngineError, WriteBatch};
+use crate::engine::{self, EngineError, Opened, WriteBatch};
 use crate::floors::Floors;
 use crate::keys;
+use crate::mark::Mark;
 use crate::reader::Wake;
 use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
@@ -268,7 +269,8 @@ fn needs_fence(operation: &Operation) -> bool {
 fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>, Recovery), OpenError> {
     let began = Instant::now();
     let floors = Floors::default();
-    let (engine, marked) = engine::open(&options, &floors)?;
+    let Opened { engine, mark, in_doubt } = engine::open(&options, &floors)?;
+    let marked = mark.number();
     let Loaded { mut catalog, routes, state, new } = recovery::load(&*engine, &options, &floors)?;
     let lost = (marked > state.commit).then_some((state.commit + 1, marked));
     // A number that was given out once is not given out again.
@@ -281,6 +283,7 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
         None => Clock::resume((!new).then_some(state.time), options.wall_clock),
     };
     let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors, clock));
+    shared.quarantine.load(recovery::quarantined(&*shared.engine));
     let ended = begin(&shared).map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
     let counts = counts(&shared);
     let recovery = Recovery {
@@ -293,12 +296,14 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
         recovered_commit: state.commit,
         clean: state.clean || new,
         lost,
+        mark_unreadable: mark == Mark::Unreadable,
+        in_doubt,
         ended,
         elapsed: began.elapsed(),
         fast_checksum: shared.engine.has_fast_checksum(),
     };
-    if lost.is_some() {
-        tracing::error!(%recovery, "acknowledged data is lost");
+    if lost.is_some() || recovery.mark_unreadable || !recovery.in_doubt.is_empty() {
+        tracing::error!(%recovery, "acknowledged data is lost, or in doubt");
     }
     Ok((shared, recovery))
 }
