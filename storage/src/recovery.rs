@@ -33,8 +33,10 @@ pub struct Recovery {
     pub filters: usize,
     /// The last LSN that was given out.
     pub head: Lsn,
-    /// The number of the last batch.
+    /// The number of the last batch: opening writes some of its own.
     pub commit: u64,
+    /// The number of the last batch that has come back.
+    pub recovered_commit: u64,
     /// The store was closed in an orderly way; nothing had to be replayed.
     pub clean: bool,
     /// First and last of the batches that had been acknowledged and are gone.

@@ -51,6 +51,11 @@ impl WriteBatch {
         self.bytes
     }
 
+    /// Takes a change out: see [`Fault`](super::memory::Fault).
+    pub(super) fn remove(&mut self, at: usize) {
+        self.changes.remove(at);
+    }
+
     fn push(&mut self, family: Family, key: &[u8], value: Option<Bytes>) {
         self.bytes += CHANGE_OVERHEAD + key.len() + value.as_ref().map_or(0, Bytes::len);
         self.changes.push(Change { family, key: SmallVec::from_slice(key), value });

@@ -7,10 +7,10 @@
 //! It is harsher than a real disk where that costs nothing: what a rewrite may drop is gone at once and from both images, and
 //! so is everything that the floors call dead when the disk is told to [compact eagerly](Memory::compact_eagerly).
 
+mod disk;
 mod image;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,34 +20,14 @@ use super::{Cursor, Engine, EngineError, FailureKind, View, WriteBatch};
 use crate::OpenError;
 use crate::floors::Floors;
 use crate::keys::{self, Family};
-use image::{Image, Rows};
+use disk::Disk;
+pub use disk::{Fault, Survivors};
+use image::Rows;
 
 /// A disk in memory. Cheap to clone: clones are the same disk.
 #[derive(Clone, Default)]
 pub struct Memory {
     disk: Arc<Mutex<Disk>>,
-}
-
-/// What happens at an operation of the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The process or the machine stops in the middle of the operation.
-    Crash(Survivors),
-    /// There is no space for the first write from here on. Nothing of it is there.
-    NoSpace,
-    /// The first sync from here on fails. What it covered is there, and goes with the next crash, or does not.
-    FailedSync,
-}
-
-/// Which of the batches that were written and not synced a crash leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Survivors {
-    /// All, and the one whose write is interrupted: the process was killed just behind it.
-    All,
-    /// All whose write had ended: the process was killed.
-    Finished,
-    /// So many of the first, the one whose write is interrupted among them: the power was cut.
-    First(usize),
 }
 
 /// What a crash unwinds with: behind it nothing happens, as in a process that is killed. Nobody but the simulator should
@@ -60,21 +40,6 @@ impl Crashed {
     pub fn is(payload: &(dyn Any + Send)) -> bool {
         payload.is::<Crashed>()
     }
-}
-
-#[derive(Default)]
-struct Disk {
-    live: Image,
-    durable: Image,
-    /// In the live image and not in the durable one, in order.
-    unsynced: Vec<WriteBatch>,
-    mark: u64,
-    /// Grows with every opening and every crash.
-    life: u64,
-    in_use: bool,
-    operations: u64,
-    faults: BTreeMap<u64, Fault>,
-    compacts_eagerly: bool,
 }
 
 impl std::fmt::Debug for Memory {
@@ -125,55 +90,8 @@ impl Memory {
     /// came to this disk now.
     pub fn fork(&self) -> Memory {
         let disk = self.disk.lock();
-        let copy = Disk {
-            live: disk.live.clone(),
-            durable: disk.durable.clone(),
-            unsynced: disk.unsynced.clone(),
-            mark: disk.mark,
-            compacts_eagerly: disk.compacts_eagerly,
-            ..Disk::default()
-        };
+        let copy = disk.fork();
         Memory { disk: Arc::new(Mutex::new(copy)) }
-    }
-}
-
-impl Disk {
-    /// `is_writing`: the last batch is the one whose write is interrupted.
-    fn crash(&mut self, survivors: Survivors, is_writing: bool) {
-        let kept = match survivors {
-            Survivors::All => self.unsynced.len(),
-            Survivors::Finished => self.unsynced.len() - usize::from(is_writing),
-            Survivors::First(count) => count,
-        };
-        self.unsynced.truncate(kept);
-        self.live = self.durable.clone();
-        for batch in &self.unsynced {
-            self.live.apply(batch);
-        }
-        self.faults.clear();
-        self.in_use = false;
-        self.life += 1;
-    }
-
-    fn sync(&mut self) {
-        for batch in self.unsynced.drain(..) {
-            self.durable.apply(&batch);
-        }
-    }
-
-    /// The planned error of this kind, if its time has come.
-    fn take_error(&mut self, wanted: Fault) -> bool {
-        let due = self.faults.range(..=self.operations).find(|(_, fault)| **fault == wanted);
-        let Some(at) = due.map(|(at, _)| *at) else { return false };
-        self.faults.remove(&at);
-        true
-    }
-
-    /// Space is made free on the disk, whatever was synced.
-    fn drop_blocks(&mut self, is_dead: impl Fn(&[u8]) -> bool) {
-        for image in [&mut self.live, &mut self.durable] {
-            image.remove(keys::LOG, &is_dead);
-        }
     }
 }
 
@@ -195,6 +113,7 @@ impl MemoryEngine {
         }
         disk.in_use = true;
         disk.life += 1;
+        disk.sync();
         let engine = MemoryEngine {
             memory: memory.clone(),
             floors: floors.clone(),
@@ -241,7 +160,7 @@ impl MemoryEngine {
     }
 
     fn synced(&self, disk: &mut Disk) -> Result<(), EngineError> {
-        if disk.take_error(Fault::FailedSync) {
+        if disk.take(Fault::FailedSync) {
             return Err(self.stop(FailureKind::Io, "the sync has failed, as planned"));
         }
         disk.sync();
@@ -262,18 +181,20 @@ impl Engine for MemoryEngine {
     fn write(&self, batch: &WriteBatch, sync: bool) -> Result<(), EngineError> {
         let mut disk = self.operate();
         self.check()?;
-        if disk.take_error(Fault::NoSpace) {
+        if disk.take(Fault::NoSpace) {
             return Err(self.stop(FailureKind::NoSpace, "no space is left, as planned"));
         }
+        let batch = disk.falsify(batch);
         disk.unsynced.push(batch.clone());
         let mut disk = MemoryEngine::interrupt(disk, true);
-        disk.live.apply(batch);
+        disk.live.apply(&batch);
         if sync {
             self.synced(&mut disk)?;
         }
         if disk.compacts_eagerly {
             disk.drop_blocks(|key| self.floors.drops(key));
         }
+        disk.lose_block(&self.floors);
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //!   crash leaves is a prefix of them.
 //! - **What was synced stays.** A write that was asked to sync, or one that a later [`Engine::sync`] covers, is there
 //!   after a power cut; one that was only written survives the end of the process.
+//! - **What an opening finds is as good as synced**: it is not gone at the next one.
 //! - **A write can be repeated.** The batch is not consumed; writing it again has the same effect, since it only puts and deletes.
 //! - **An error promises nothing**: what failed may come back after a crash, or may not. After a failed sync, what it covered
 //!   counts as unwritten.
@@ -19,6 +20,8 @@
 //! Writes come from one thread, the committer's; everything else may be called from several.
 
 mod batch;
+#[cfg(test)]
+mod contract;
 pub(crate) mod memory;
 pub(crate) mod rocks;
 
