@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barnacle_storage::{OpenError, Options, Store};
+use barnacle_storage::{OpenError, Options, Space, Store};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -88,6 +88,11 @@ fn open(config: &Config) -> Result<(Store, barnacle_storage::Recovery), ServeErr
         Durability::Fsync => barnacle_storage::Durability::Fsync,
         Durability::Interval(interval) => barnacle_storage::Durability::Interval(interval),
         Durability::Os => barnacle_storage::Durability::Os,
+    };
+    options.space = Space {
+        min_free_bytes: config.storage().min_free_bytes,
+        warn_free_bytes: config.storage().warn_free_bytes,
+        ballast_bytes: config.storage().ballast_bytes,
     };
     Ok(Store::open(options)?)
 }

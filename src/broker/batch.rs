@@ -47,6 +47,7 @@ impl Batch {
         let mut operations = Vec::new();
         let mut messages = Vec::new();
         let mut scratch = BytesMut::new();
+        let full = broker.store.is_full();
         for request in &requests {
             match request {
                 Request::Publish(incoming) => {
@@ -59,7 +60,11 @@ impl Batch {
                     let may_be_wanted = || wanted || broker.live.reaches_logs(&message.topic);
                     let stored = message.retain || (message.qos > 0 && may_be_wanted());
                     if stored {
-                        let publish = translate::publish(&message, targets, &mut scratch);
+                        let mut publish = translate::publish(&message, targets, &mut scratch);
+                        if full && message.qos == 0 {
+                            // Nobody can be told that there is no room for it; it goes to those who are there.
+                            publish.retained = storage::RetainedChange::Forget;
+                        }
                         operations.push(storage::Operation::Publish(publish));
                     }
                     messages.push(Routed { message, wanted, stored });
@@ -88,9 +93,7 @@ impl Batch {
     pub(crate) fn weight(&self) -> usize {
         const OVERHEAD: usize = 64;
         let bytes = |request: &Request| match request {
-            Request::Publish(incoming) => {
-                OVERHEAD + incoming.topic.as_str().len() + incoming.forwarded.len() + incoming.payload.len()
-            }
+            Request::Publish(incoming) => incoming.weight(),
             Request::Subscribe { filters, .. } => {
                 filters.iter().flatten().map(|filter| OVERHEAD + filter.filter.as_str().len()).sum()
             }
@@ -100,7 +103,10 @@ impl Batch {
             Request::SaveInbound(identifiers) => size_of_val(identifiers.as_slice()),
             Request::SaveOutbound(record) => size_of_val(record.open.as_slice()),
             Request::Hold { body, .. } => body.len(),
-            Request::SaveScan { .. } | Request::Repeated { .. } | Request::Release { .. } => 0,
+            Request::SaveScan { .. }
+            | Request::Refused { .. }
+            | Request::Repeated { .. }
+            | Request::Release { .. } => 0,
         };
         self.requests.iter().map(|request| OVERHEAD + bytes(request)).sum()
     }
@@ -191,7 +197,10 @@ fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
         return matches!(request, Request::Subscribe { .. }).then_some(Operation::TakePosition);
     }
     match request {
-        Request::Publish(_) | Request::Repeated { .. } | Request::Release { .. } => None,
+        Request::Publish(_)
+        | Request::Refused { .. }
+        | Request::Repeated { .. }
+        | Request::Release { .. } => None,
         Request::Subscribe { identifier, filters, .. } => {
             let asked = filters.iter().flatten().map(|filter| new_subscription(filter, *identifier));
             Some(Operation::Subscribe(asked.collect()))

@@ -2,6 +2,7 @@
 //!
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
+//! - `held`: what waits while the store cannot keep it;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `wills`: what is published when a connection ends badly;
 //! - `translate`: between the session machine's words and the store's.
@@ -10,6 +11,7 @@
 
 mod batch;
 mod clock;
+mod held;
 mod live;
 mod mailbox;
 mod registry;
@@ -23,6 +25,7 @@ use barnacle_storage::{Operation, Store, Transaction};
 pub use clock::Clock;
 
 pub(crate) use batch::{Batch, Owner};
+pub(crate) use held::{HeldPublishes, HeldShare};
 pub(crate) use live::{LiveSubscriber, LiveSubscribers};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use registry::{Claim, Registry};
@@ -31,7 +34,7 @@ pub(crate) use translate::{
 };
 pub(crate) use wills::{NotCommitted, Wills};
 
-use crate::session::{Limits, Methods};
+use crate::session::{Incoming, Limits, Methods};
 
 /// What all connections share.
 pub struct Broker {
@@ -39,6 +42,7 @@ pub struct Broker {
     pub(crate) live: LiveSubscribers,
     pub(crate) registry: Arc<Registry>,
     pub(crate) wills: Wills,
+    pub(crate) held: Arc<HeldPublishes>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// Capacity of a connection's mailbox, in bytes.
@@ -57,11 +61,15 @@ impl Broker {
     /// A broker over an open store.
     #[must_use]
     pub fn new(store: Store, limits: Limits, mailbox_bytes: usize, methods: Methods) -> Arc<Self> {
+        let held = Arc::new(HeldPublishes::default());
+        let woken = Arc::clone(&held);
+        store.watch_health(Arc::new(move || woken.wake_all()));
         Arc::new(Self {
             store,
             live: LiveSubscribers::default(),
             registry: Arc::new(Registry::default()),
             wills: Wills::default(),
+            held,
             limits,
             clock: Clock::start(),
             mailbox_bytes,
@@ -73,6 +81,12 @@ impl Broker {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Whether a publish would be written to the store: some stored session may want it, or it is retained.
+    pub(crate) fn stores(&self, incoming: &Incoming) -> bool {
+        let topic = incoming.topic.as_str();
+        incoming.retain || !self.store.route(topic).is_empty() || self.live.reaches_logs(topic)
     }
 
     /// The store, for those who look after it.

@@ -1,9 +1,13 @@
 //! One connection's session, from CONNACK to the end.
 
+mod admission;
+
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
 use bytestring::ByteString;
+
+use admission::Held;
 
 use super::inbound::Inbound;
 use super::keep_alive::KeepAlive;
@@ -35,6 +39,7 @@ pub struct Session {
     subscriptions: Subscriptions,
     scans: Scans,
     batch: Vec<Request>,
+    held: Held,
     close: Option<Close>,
     /// Longest that DISCONNECT may ask for, in seconds.
     maximum_session_expiry_interval: u32,
@@ -129,6 +134,7 @@ impl Session {
             subscriptions,
             scans: Scans::new(restored.scans),
             batch: Vec::new(),
+            held: Held::default(),
             close: None,
             maximum_session_expiry_interval: limits.maximum_session_expiry_interval,
             terms,
@@ -185,7 +191,7 @@ impl Session {
         match packet {
             Packet::Publish(publish) => {
                 let request = self.inbound.publish(publish)?;
-                self.batch.push(request);
+                self.batch.extend(request);
             }
             Packet::PubAck(ack) => {
                 self.outbound.puback(ack.packet_id.get(), now).map_err(|_| ReasonCode::ProtocolError)?;
@@ -342,6 +348,8 @@ impl Session {
                     self.wire.acknowledge(AckKind::PubRec, packet_id, reason);
                 }
             }
+            (Request::Publish(incoming), Done::Refused(reason)) => self.refused_late(&incoming, reason),
+            (Request::Refused { qos, packet_id, reason }, _) => self.answer_refused(qos, packet_id, reason),
             (Request::Repeated { packet_id }, _) => {
                 self.wire.acknowledge(AckKind::PubRec, packet_id, ReasonCode::Success);
             }

@@ -15,6 +15,15 @@ use crate::protocol::{ReasonCode, SubscribeFilter, TopicFilter, TopicName};
 pub enum Request {
     /// A message to be kept and routed.
     Publish(Incoming),
+    /// A PUBLISH that is not kept: it is answered at its place in the order, and nothing else.
+    Refused {
+        /// QoS 1 or 2.
+        qos: u8,
+        /// Its packet identifier.
+        packet_id: u16,
+        /// Why.
+        reason: ReasonCode,
+    },
     /// A QoS 2 PUBLISH came again: PUBREC goes again, after the first one's commit.
     Repeated {
         /// Its packet identifier.
@@ -84,6 +93,20 @@ pub struct Incoming {
     pub payload: Bytes,
 }
 
+impl Incoming {
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const OVERHEAD: usize = 128;
+        OVERHEAD + self.topic.as_str().len() + self.forwarded.len() + self.payload.len()
+    }
+
+    /// The packet identifier of a QoS 2 message.
+    pub(super) fn exactly_once(&self) -> Option<u16> {
+        self.packet_id.filter(|_| self.qos == 2)
+    }
+}
+
 /// How a request was done.
 #[derive(Clone, Debug)]
 pub enum Done {
@@ -92,6 +115,8 @@ pub enum Done {
         /// Some subscription matched.
         matched: bool,
     },
+    /// `Publish`: it was not kept, and the client is told why.
+    Refused(ReasonCode),
     /// `Subscribe`: one for each filter that was not refused already.
     Subscribed(Vec<Granted>),
     /// `Unsubscribe`: whether each filter was subscribed.

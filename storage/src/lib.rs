@@ -14,7 +14,7 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
-//! `reader` are the memory; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! `reader` are the memory; `space` and `health` look after the disk's room; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
@@ -23,6 +23,7 @@ mod committer;
 mod database;
 mod error;
 mod floors;
+mod health;
 mod ids;
 mod keys;
 mod mark;
@@ -36,6 +37,7 @@ mod record;
 mod recovery;
 mod retained;
 mod shared;
+mod space;
 mod statistics;
 mod store;
 mod tail;
@@ -44,9 +46,10 @@ mod transaction;
 mod trim;
 
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
+pub use health::Health;
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
-pub use options::{Durability, Options, Trimming};
+pub use options::{Durability, Options, Space, Trimming};
 pub use outcome::{
     Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, Subscribed, Targets,
 };

@@ -14,6 +14,7 @@ use crate::floors::Floors;
 use crate::keys::{self, Flow};
 use crate::mark;
 use crate::record::{self, State};
+use crate::space;
 use crate::{Damaged, DecodeError, EndedSession, Lsn, OpenError, Options, SessionId};
 
 /// The schema that this version writes.
@@ -116,7 +117,11 @@ fn check_new(directory: &Path) -> Result<(), OpenError> {
     let refuse = |found: String| OpenError::NotAStore { directory: directory.to_owned(), found };
     for entry in std::fs::read_dir(directory).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
-        if name != mark::FILE_NAME && name != crate::database::FOLDER && name != "lost+found" {
+        if name != mark::FILE_NAME
+            && name != space::FILE_NAME
+            && name != crate::database::FOLDER
+            && name != "lost+found"
+        {
             return Err(refuse(format!("{}, and no database", name.display())));
         }
     }

@@ -12,8 +12,10 @@ use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
 use crate::database::Database;
 use crate::floors::Floors;
+use crate::health::Board;
 use crate::mark::CommitMark;
 use crate::reader::Readers;
+use crate::space::SpaceWatch;
 use crate::statistics::Counters;
 use crate::tail::Tail;
 use crate::trim::Trimmer;
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     head: AtomicU64,
     /// The last batch that was written.
     written_commit: AtomicU64,
+    /// The last batch that was written since the store was opened; 0: none.
+    acknowledged_commit: AtomicU64,
     /// The last batch that is as durable as the mode will make it.
     durable_commit: AtomicU64,
     /// When the next detached session expires, in milliseconds since the Unix epoch; `u64::MAX`: none does.
@@ -41,6 +45,10 @@ pub(crate) struct Shared {
     /// Logs that ended, and the batch that must be durable before they are dead.
     pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
     pub(crate) trimmer: Mutex<Trimmer>,
+    pub(crate) board: Board,
+    pub(crate) space: SpaceWatch,
+    /// Held by the one that opens the engine again.
+    pub(crate) mending: Mutex<()>,
     failure: OnceLock<Arc<str>>,
     stop: Mutex<bool>,
     stopping: Condvar,
@@ -68,6 +76,10 @@ impl Shared {
             counters: Counters::default(),
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),
+            board: Board::default(),
+            space: SpaceWatch::new(&options.directory, options.space),
+            mending: Mutex::default(),
+            acknowledged_commit: AtomicU64::new(0),
             failure: OnceLock::new(),
             stop: Mutex::new(false),
             stopping: Condvar::new(),
@@ -93,6 +105,12 @@ impl Shared {
 
     pub(crate) fn set_written_commit(&self, commit: u64) {
         self.written_commit.store(commit, Release);
+        self.acknowledged_commit.store(commit, Release);
+    }
+
+    /// The last batch that was written since the store was opened.
+    pub(crate) fn last_written(&self) -> Option<u64> {
+        Some(self.acknowledged_commit.load(Acquire)).filter(|commit| *commit > 0)
     }
 
     pub(crate) fn durable_commit(&self) -> u64 {
@@ -114,7 +132,9 @@ impl Shared {
     /// The first failure is the one that counts: nothing is committed from here on.
     pub(crate) fn fail(&self, reason: String) {
         tracing::error!(reason, "the store has failed and takes nothing more");
-        let _ = self.failure.set(reason.into());
+        let reason: Arc<str> = reason.into();
+        let _ = self.failure.set(reason.clone());
+        self.board.set_failed(reason);
     }
 
     pub(crate) fn failure(&self) -> Option<CommitError> {

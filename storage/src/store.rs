@@ -16,11 +16,12 @@ use crate::reader::Wake;
 use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
 use crate::shared::Shared;
+use crate::space;
 use crate::trim;
 use crate::{
-    Budget, CloseError, CommitError, Durability, Exchange, Lsn, Message, OpenError, Operation, Options,
-    Outcome, Pass, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Targets,
-    Transaction, Watch,
+    Budget, CloseError, CommitError, Durability, Exchange, Health, Lsn, Message, OpenError, Operation,
+    Options, Outcome, Pass, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics,
+    Targets, Transaction, Watch,
 };
 
 /// The open store. Cheap to clone; when the last clone is dropped without [`Store::close`], it stops as it would in a crash:
@@ -194,6 +195,22 @@ impl Store {
         self.handle.shared.next_expiry()
     }
 
+    /// How the store is.
+    pub fn health(&self) -> Health {
+        self.handle.shared.board.health()
+    }
+
+    /// Whether it should get nothing that takes much space: the disk is full by the watermark of [`crate::Space`], or
+    /// writing fails. What comes all the same is committed when that is possible. Quick.
+    pub fn is_full(&self) -> bool {
+        self.handle.shared.board.is_full()
+    }
+
+    /// Has `wake` called whenever [`Store::is_full`] changes, as long as the store lives.
+    pub fn watch_health(&self, wake: Wake) {
+        self.handle.shared.board.watch(wake);
+    }
+
     /// What the store has done since it was opened.
     pub fn statistics(&self) -> Statistics {
         self.handle.shared.counters.snapshot()
@@ -277,6 +294,7 @@ fn start_threads(shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
         start("committer", committer::run),
         start("notifier", |shared| shared.readers.notify_crowds()),
         start("trimmer", trim::run),
+        start("space", space::run),
     ];
     if let Durability::Interval(_) = shared.options.durability {
         threads.push(start("syncer", committer::sync_at_intervals));

@@ -118,7 +118,18 @@ impl<'a> Apply<'a> {
                 let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
                 self.batch.put(self.shared, keys::RETAINED, topic, &row);
             }
+            RetainedChange::Forget => self.forget_retained(topic),
             RetainedChange::Clear => self.batch.delete(self.shared, keys::RETAINED, topic),
+        }
+    }
+
+    /// Of a message that there is no room for, the topic has none rather than an older one [MQTT-3.3.1-5]; nothing is
+    /// written where there was none. One of the same batch that cannot be seen here stays, as if it had come later.
+    fn forget_retained(&mut self, topic: &[u8]) {
+        match self.shared.database.get(keys::RETAINED, topic) {
+            Ok(None) => {}
+            Ok(Some(_)) => self.batch.delete(self.shared, keys::RETAINED, topic),
+            Err(error) => tracing::warn!(%error, "a retained message cannot be read"),
         }
     }
 

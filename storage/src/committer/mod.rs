@@ -125,6 +125,7 @@ fn write(shared: &Shared, writes: WriteBatch, commit: u64) -> Result<(), CommitE
     shared.set_written_commit(commit);
     add(&shared.counters.commits, 1);
     add(&shared.counters.wal_bytes, bytes);
+    shared.note_written(bytes);
     if sync {
         add(&shared.counters.syncs, 1);
     }
