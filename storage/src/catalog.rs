@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytestring::ByteString;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use smallvec::SmallVec;
 
 use crate::record::{Membership, SessionRow, SubscriptionRow};
@@ -40,7 +40,7 @@ pub(crate) struct Catalog {
     /// Number of the last batch that was written, or is being put together.
     pub(crate) commit: u64,
     /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
-    pub(crate) moved: HashSet<SessionId, RandomState>,
+    pub(crate) moved: HashSet<SessionId, FixedState>,
 }
 
 /// A stored session.
@@ -97,7 +97,7 @@ pub(crate) struct Filter {
 pub(crate) struct SharedLog {
     pub(crate) filter: ByteString,
     /// Sessions that read a part of it.
-    pub(crate) members: HashSet<SessionId, RandomState>,
+    pub(crate) members: HashSet<SessionId, FixedState>,
 }
 
 /// Where a log ends.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::engine::{EngineError, FailureKind};
+use crate::keys::Family;
 use crate::{LogId, Lsn};
 
 /// Why the bytes of a record are not one.
@@ -26,7 +28,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("damaged record in {family}, key {key}: {reason}")]
 pub struct Damaged {
-    /// The column family.
+    /// The family of rows.
     pub family: &'static str,
     /// The key, printable.
     pub key: String,
@@ -35,8 +37,8 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    pub(crate) fn new(family: &'static str, key: &[u8], reason: DecodeError) -> Damaged {
-        Damaged { family, key: key.escape_ascii().to_string(), reason }
+    pub(crate) fn new(family: Family, key: &[u8], reason: DecodeError) -> Damaged {
+        Damaged { family: family.name(), key: key.escape_ascii().to_string(), reason }
     }
 }
 
@@ -87,6 +89,14 @@ pub enum OpenError {
         directory: PathBuf,
         /// What it said.
         error: std::io::Error,
+    },
+    /// The disk is full, and opening needs some room.
+    #[error("data directory {}: {reason}", directory.display())]
+    NoSpace {
+        /// The data directory.
+        directory: PathBuf,
+        /// What RocksDB said.
+        reason: String,
     },
     /// RocksDB refused.
     #[error("data directory {}: {reason}", directory.display())]
@@ -144,14 +154,20 @@ pub enum ReadError {
     /// Another record cannot be read.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// The store is being opened again after a failed write; what was to be read is there, and can be read later.
+    #[error("the store cannot be read now: {0}")]
+    Unavailable(String),
     /// RocksDB failed.
     #[error("the store cannot be read: {0}")]
     Engine(String),
 }
 
-impl From<rocksdb::Error> for ReadError {
-    fn from(error: rocksdb::Error) -> ReadError {
-        ReadError::Engine(error.into_string())
+impl From<EngineError> for ReadError {
+    fn from(error: EngineError) -> ReadError {
+        if error.kind == FailureKind::Closed {
+            return ReadError::Unavailable(error.reason);
+        }
+        ReadError::Engine(error.reason)
     }
 }
 

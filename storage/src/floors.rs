@@ -1,24 +1,20 @@
-//! What of the logs is dead, and the compaction filter that leaves it out.
+//! What of the logs is dead, and so may be left out when the engine rewrites its files.
 //!
-//! A consumed message gets no tombstone: while RocksDB rewrites files anyway, the filter drops the blocks that lie at or
-//! below their log's floor, and those of logs that are gone. It keeps what it does not know, and everything until
+//! A consumed message gets no tombstone: while the engine rewrites files anyway, it drops the blocks that lie at or
+//! below their log's floor, and those of logs that are gone. It keeps what the floors do not know, and everything until
 //! recovery is complete. Floors come here only after the positions that they derive from are as durable as the mode makes
 //! them: a block that is dropped must not be wanted again after a crash.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
-use rocksdb::CompactionDecision;
-use rocksdb::compaction_filter::CompactionFilter;
-use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 
 use crate::keys;
 use crate::{LogId, Lsn};
 
-/// The floors that the filter goes by; shared between the store and RocksDB's threads.
+/// The floors that the filter goes by; shared between the store and the engine's threads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floors(Arc<RwLock<Known>>);
 
@@ -63,42 +59,19 @@ impl Floors {
         known.recovered = true;
     }
 
+    /// Whether the row of family `log` that has this key can go; the key alone says so.
+    pub(crate) fn drops(&self, key: &[u8]) -> bool {
+        keys::parse_block(key).is_some_and(|(log, last)| self.is_dead(log, last))
+    }
+
     /// Whether a block can go.
-    pub(crate) fn is_dead(&self, log: LogId, last: Lsn) -> bool {
+    fn is_dead(&self, log: LogId, last: Lsn) -> bool {
         let known = self.0.read();
         known.recovered
             && match known.live.get(&log) {
                 Some(floor) => last <= *floor,
                 None => log.0 < known.unknown_from,
             }
-    }
-}
-
-impl CompactionFilterFactory for Floors {
-    type Filter = Filter;
-
-    fn create(&mut self, _: CompactionFilterContext) -> Filter {
-        Filter(self.clone())
-    }
-
-    fn name(&self) -> &CStr {
-        c"barnacle.floors"
-    }
-}
-
-/// Goes by the key alone: values stay where they are.
-pub(crate) struct Filter(Floors);
-
-impl CompactionFilter for Filter {
-    fn filter(&mut self, _level: u32, key: &[u8], _value: &[u8]) -> CompactionDecision {
-        match keys::parse_block(key) {
-            Some((log, last)) if self.0.is_dead(log, last) => CompactionDecision::Remove,
-            _ => CompactionDecision::Keep,
-        }
-    }
-
-    fn name(&self) -> &CStr {
-        c"barnacle.floors"
     }
 }
 
@@ -126,10 +99,8 @@ mod tests {
         floors.raise(LogId(6), Lsn(1));
         assert_eq!(floors.get(LogId(6)), Lsn(0), "a dead log stays dead");
 
-        let mut filter = Filter(floors);
-        let mut kept = |key: &[u8]| matches!(filter.filter(0, key, b""), CompactionDecision::Keep);
-        assert!(!kept(&keys::block(LogId(3), Lsn(10), 7)));
-        assert!(kept(&keys::block(LogId(3), Lsn(11), 7)));
-        assert!(kept(b"a key of another shape"));
+        assert!(floors.drops(&keys::block(LogId(3), Lsn(10), 7)));
+        assert!(!floors.drops(&keys::block(LogId(3), Lsn(11), 7)));
+        assert!(!floors.drops(b"a key of another shape"));
     }
 }

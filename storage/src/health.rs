@@ -111,10 +111,6 @@ impl Board {
         })
     }
 
-    pub(crate) fn failed(&self) -> Option<Arc<str>> {
-        self.noted.lock().failed.clone()
-    }
-
     fn change(&self, change: impl FnOnce(&mut Noted) -> bool) -> bool {
         let (is_new, turned) = {
             let mut noted = self.noted.lock();
@@ -161,9 +157,6 @@ mod tests {
         assert_eq!((board.health(), board.is_full(), heard.load(Relaxed)), (Health::Ok, false, 2));
         assert!(board.set_failed("gone".into()));
         assert!(!board.set_failed("gone again".into()));
-        assert_eq!(
-            (board.health(), board.failed()),
-            (Health::Failed { reason: "gone".into() }, Some("gone".into()))
-        );
+        assert_eq!(board.health(), Health::Failed { reason: "gone".into() });
     }
 }

@@ -16,16 +16,35 @@
 
 use crate::{LogId, Lsn, SessionId};
 
-pub(crate) const META: &str = "meta";
-pub(crate) const SESSION: &str = "session";
-pub(crate) const SUBSCRIPTION: &str = "subscription";
-pub(crate) const FILTER: &str = "filter";
-pub(crate) const LOG: &str = "log";
-pub(crate) const FLOW: &str = "flow";
-pub(crate) const RETAINED: &str = "retained";
+/// A family of rows; there are none but these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Family {
+    name: &'static str,
+    index: usize,
+}
+
+impl Family {
+    /// As it is called on the disk.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// Its place in [`FAMILIES`].
+    pub(crate) const fn index(self) -> usize {
+        self.index
+    }
+}
+
+pub(crate) const META: Family = Family { name: "meta", index: 0 };
+pub(crate) const SESSION: Family = Family { name: "session", index: 1 };
+pub(crate) const SUBSCRIPTION: Family = Family { name: "subscription", index: 2 };
+pub(crate) const FILTER: Family = Family { name: "filter", index: 3 };
+pub(crate) const LOG: Family = Family { name: "log", index: 4 };
+pub(crate) const FLOW: Family = Family { name: "flow", index: 5 };
+pub(crate) const RETAINED: Family = Family { name: "retained", index: 6 };
 
 /// All families.
-pub(crate) const FAMILIES: [&str; 7] = [META, SESSION, SUBSCRIPTION, FILTER, LOG, FLOW, RETAINED];
+pub(crate) const FAMILIES: [Family; 7] = [META, SESSION, SUBSCRIPTION, FILTER, LOG, FLOW, RETAINED];
 
 /// `meta`: the schema.
 pub(crate) const SCHEMA: &[u8] = b"schema";
@@ -112,6 +131,11 @@ mod tests {
         assert_eq!(parse_subscription(&subscription(session, "a/#")), Some((session, "a/#")));
         assert_eq!(parse_subscription(&[0; 7]), None);
         assert_eq!(parse_subscription(&[0, 0, 0, 0, 0, 0, 0, 1, 0xff]), None);
+    }
+
+    #[test]
+    fn every_family_knows_its_place() {
+        assert!(FAMILIES.iter().enumerate().all(|(at, family)| family.index() == at));
     }
 
     #[test]

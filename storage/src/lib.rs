@@ -13,14 +13,15 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `database`, `floors` and `mark` are the disk; `catalog`, `tail` and
-//! `reader` are the memory; `space` and `health` look after the disk's room; `committer` changes them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`,
+//! and `space` and `health` look after its room; `catalog`, `tail` and `reader` are the memory; `committer` changes them,
+//! `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod catalog;
 mod committer;
-mod database;
+mod engine;
 mod error;
 mod floors;
 mod health;
@@ -39,12 +40,14 @@ mod retained;
 mod shared;
 mod space;
 mod statistics;
+mod stepper;
 mod store;
 mod tail;
 pub mod topics;
 mod transaction;
 mod trim;
 
+pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use health::Health;
 pub use ids::{Epoch, LogId, Lsn, SessionId};
@@ -60,6 +63,7 @@ pub use record::encode_message;
 pub use recovery::Recovery;
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
+pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,

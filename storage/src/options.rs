@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Memory;
+
 /// How a store is opened. [`Options::new`] gives the values that a broker wants.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The data directory; made when it is not there.
     pub directory: PathBuf,
+    /// A disk in memory that takes the directory's place, for simulators; the directory is then no more than a name.
+    pub memory: Option<Memory>,
     /// When a transaction counts as committed.
     pub durability: Durability,
     /// Bound of the cache of what was appended last, in bytes.
@@ -19,10 +23,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// The defaults, on a disk in memory.
+    pub fn in_memory(memory: &Memory) -> Options {
+        Options { memory: Some(memory.clone()), ..Options::new("memory") }
+    }
+
     /// The defaults, for a data directory.
     pub fn new(directory: impl Into<PathBuf>) -> Options {
         Options {
             directory: directory.into(),
+            memory: None,
             durability: Durability::Fsync,
             tail_cache_bytes: 16 * 1024 * 1024,
             trimming: Trimming::default(),

@@ -3,18 +3,19 @@
 //! A pass goes up to one bound, the head when it began: what several logs got while it runs is for the next pass, so that
 //! nothing is overtaken. It yields each LSN once. No iterator outlives it.
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use rocksdb::DBRawIterator;
 
 use crate::catalog::Head;
+use crate::engine::{self, Engine, View};
 use crate::keys;
 use crate::record::{self, BlockEntries, RawEntry};
 use crate::shared::Shared;
-use crate::tail::View;
+use crate::tail::View as TailView;
 use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId};
 
 /// What one pass may yield. It yields at least one message, if there is one.
@@ -73,23 +74,23 @@ impl Shared {
             std::iter::once(own).chain(parts).filter(|(_, after, through)| after < through)
         {
             let source = match tail.view(log, after, through, budget) {
-                View::Blocks { records, through: reached } => {
+                TailView::Blocks { records, through: reached } => {
                     if reached < through {
                         bound = bound.min(reached);
                     }
                     Source::Tail(records.into_iter())
                 }
-                View::OnDisk if disk => Source::Disk(None),
-                View::OnDisk => return Ok(None),
+                TailView::OnDisk if disk => Source::Disk(None),
+                TailView::OnDisk => return Ok(None),
             };
             cursors.push(Cursor::new(log, after, through, source));
         }
         drop(tail);
-        self.merge(cursors, position, bound, head, budget).map(Some)
+        Shared::merge(&Disk::new(&*self.engine), cursors, position, bound, head, budget).map(Some)
     }
 
     fn merge<'a>(
-        &'a self,
+        disk: &'a Disk<'_>,
         mut cursors: Vec<Cursor<'a>>,
         position: Lsn,
         bound: Lsn,
@@ -98,7 +99,7 @@ impl Shared {
     ) -> Result<Pass, ReadError> {
         let mut next = BinaryHeap::with_capacity(cursors.len());
         for (index, cursor) in cursors.iter_mut().enumerate() {
-            if let Some(lsn) = cursor.advance(self)? {
+            if let Some(lsn) = cursor.advance(disk)? {
                 next.push(Reverse((lsn, index)));
             }
         }
@@ -118,7 +119,7 @@ impl Shared {
                 last = lsn;
                 entries.push(entry);
             }
-            if let Some(lsn) = cursor.advance(self)? {
+            if let Some(lsn) = cursor.advance(disk)? {
                 next.push(Reverse((lsn, index)));
             }
         }
@@ -131,7 +132,7 @@ impl Shared {
         exchange: &Exchange,
     ) -> Result<Option<Message>, ReadError> {
         let key = keys::flow(session, keys::Flow::Held(exchange.packet_id));
-        if let Some(row) = self.database.get(keys::FLOW, &key)? {
+        if let Some(row) = self.engine.view().get(keys::FLOW, &key)? {
             let (lsn, message) =
                 record::decode_held(&row).map_err(|reason| crate::Damaged::new(keys::FLOW, &key, reason))?;
             if lsn == exchange.lsn {
@@ -155,8 +156,9 @@ impl Shared {
             Some(record) => Source::Tail(vec![record].into_iter()),
             None => Source::Disk(None),
         };
+        let disk = Disk::new(&*self.engine);
         let mut cursor = Cursor::new(log, after, lsn, source);
-        match cursor.advance(self)? {
+        match cursor.advance(&disk)? {
             Some(found) if found == lsn => {
                 let (record, body) = cursor.current();
                 Ok(Some(FoundEntry { record: record.clone(), body }))
@@ -168,10 +170,11 @@ impl Shared {
     /// Where a log ends.
     pub(crate) fn end_of_log(&self, log: LogId) -> Result<Head, ReadError> {
         let (first, end) = log_bounds(log);
-        let mut iterator = self.database.iterate(keys::LOG, &first, Some(&end));
-        iterator.seek_to_last();
-        let Some((key, value)) = iterator.item() else {
-            return match iterator.status() {
+        let view = self.engine.view();
+        let mut rows = view.cursor(keys::LOG, &first, Some(&end));
+        rows.seek_to_last();
+        let Some((key, value)) = rows.item() else {
+            return match rows.status() {
                 Ok(()) => Ok(Head::default()),
                 Err(error) => Err(error.into()),
             };
@@ -195,6 +198,22 @@ fn damaged(log: LogId, after: Lsn, through: Lsn, reason: DecodeError) -> ReadErr
     ReadError::Log { log, after, through, reason }
 }
 
+/// The engine's view, which a pass takes only when memory does not reach.
+struct Disk<'a> {
+    engine: &'a dyn Engine,
+    view: OnceCell<Box<dyn View + 'a>>,
+}
+
+impl<'a> Disk<'a> {
+    fn new(engine: &'a dyn Engine) -> Disk<'a> {
+        Disk { engine, view: OnceCell::new() }
+    }
+
+    fn view(&self) -> &dyn View {
+        &**self.view.get_or_init(|| self.engine.view())
+    }
+}
+
 /// Goes through the entries `after < lsn <= through` of one log.
 struct Cursor<'a> {
     log: LogId,
@@ -212,7 +231,7 @@ struct Cursor<'a> {
 enum Source<'a> {
     Tail(std::vec::IntoIter<Bytes>),
     /// Positioned when it is first needed.
-    Disk(Option<DBRawIterator<'a>>),
+    Disk(Option<Box<dyn engine::Cursor + 'a>>),
 }
 
 impl<'a> Cursor<'a> {
@@ -221,10 +240,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes to the next entry and gives its LSN; `None` at the end.
-    fn advance(&mut self, shared: &'a Shared) -> Result<Option<Lsn>, ReadError> {
+    fn advance(&mut self, disk: &'a Disk<'_>) -> Result<Option<Lsn>, ReadError> {
         loop {
             let Some(block) = &mut self.block else {
-                if self.next_block(shared)? {
+                if self.next_block(disk)? {
                     continue;
                 }
                 return Ok(None);
@@ -247,33 +266,30 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn next_block(&mut self, shared: &'a Shared) -> Result<bool, ReadError> {
+    fn next_block(&mut self, disk: &'a Disk<'_>) -> Result<bool, ReadError> {
         let block = match &mut self.source {
             Source::Tail(records) => records.next().map(BlockEntries::trusted),
-            Source::Disk(iterator) => {
-                let iterator = match iterator {
-                    Some(iterator) => {
-                        iterator.next();
-                        iterator
+            Source::Disk(rows) => {
+                let rows = match rows {
+                    Some(rows) => {
+                        rows.next();
+                        rows
                     }
                     None => {
                         let from = keys::block(self.log, Lsn(self.after.0 + 1), 0);
-                        let iterator = iterator.insert(shared.database.iterate(
-                            keys::LOG,
-                            &from,
-                            Some(&log_bounds(self.log).1),
-                        ));
-                        iterator.seek(from);
-                        iterator
+                        let end = log_bounds(self.log).1;
+                        let rows = rows.insert(disk.view().cursor(keys::LOG, &from, Some(&end)));
+                        rows.seek(&from);
+                        rows
                     }
                 };
-                match iterator.item() {
+                match rows.item() {
                     Some((key, value)) => {
                         self.block_last = keys::parse_block(key).map_or(Lsn(u64::MAX), |(_, last)| last);
                         Some(BlockEntries::open(Bytes::copy_from_slice(value)))
                     }
                     None => {
-                        iterator.status()?;
+                        rows.status()?;
                         None
                     }
                 }

@@ -175,7 +175,7 @@ impl Readers {
     /// The notifier's thread: wakes crowds until it is stopped.
     pub(crate) fn notify_crowds(&self) {
         loop {
-            let logs = {
+            {
                 let mut crowd = self.crowd.lock();
                 while crowd.logs.is_empty() && !crowd.stopped {
                     self.crowd_came.wait(&mut crowd);
@@ -183,18 +183,23 @@ impl Readers {
                 if crowd.stopped {
                     return;
                 }
-                std::mem::take(&mut crowd.logs)
-            };
-            for (log, commit) in logs {
-                let readers: Vec<Reader> = self
-                    .by_log
-                    .read()
-                    .get(&log)
-                    .map(|readers| readers.values().cloned().collect())
-                    .unwrap_or_default();
-                for reader in readers {
-                    reader.wake(commit);
-                }
+            }
+            self.notify_waiting_crowds();
+        }
+    }
+
+    /// Wakes the crowds that wait for the notifier.
+    pub(crate) fn notify_waiting_crowds(&self) {
+        let logs = std::mem::take(&mut self.crowd.lock().logs);
+        for (log, commit) in logs {
+            let readers: Vec<Reader> = self
+                .by_log
+                .read()
+                .get(&log)
+                .map(|readers| readers.values().cloned().collect())
+                .unwrap_or_default();
+            for reader in readers {
+                reader.wake(commit);
             }
         }
     }

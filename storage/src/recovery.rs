@@ -1,20 +1,17 @@
-//! Opening: what is in the directory, and the catalog rebuilt from it.
+//! Opening: the catalog, rebuilt from what the engine has.
 //!
 //! Sessions, subscriptions, filters and positions are read; messages are not: where a log ends is found when it is first
 //! needed. So the start takes time for each session, not for what is queued.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytestring::ByteString;
 
 use crate::catalog::{Catalog, Exchanges, Filter, Routes, Session, SharedLog, StoredSubscription};
-use crate::database::Database;
+use crate::engine::{Engine, EngineError};
 use crate::floors::Floors;
-use crate::keys::{self, Flow};
-use crate::mark;
+use crate::keys::{self, Family, Flow};
 use crate::record::{self, State};
-use crate::space;
 use crate::{Damaged, DecodeError, EndedSession, Lsn, OpenError, Options, SessionId};
 
 /// The schema that this version writes.
@@ -70,68 +67,6 @@ impl std::fmt::Display for Recovery {
     }
 }
 
-/// Refuses a directory that is something else, and makes one that is not there.
-pub(crate) fn check_directory(options: &Options) -> Result<(), OpenError> {
-    let directory = &options.directory;
-    let io = |error| OpenError::Io { directory: directory.clone(), error };
-    std::fs::create_dir_all(directory).map_err(io)?;
-    match Database::list_families(options)? {
-        Some(families) => {
-            let foreign =
-                families.iter().find(|name| *name != "default" && !keys::FAMILIES.contains(&name.as_str()));
-            match foreign {
-                Some(foreign) => Err(foreign_family(options, foreign)),
-                None => Ok(()),
-            }
-        }
-        None => check_new(directory),
-    }
-}
-
-/// Makes sure that a power cut leaves the directory itself: syncing the files in it does not.
-pub(crate) fn sync_directory(options: &Options) -> Result<(), OpenError> {
-    let directory = &options.directory;
-    let sync = || {
-        let absolute = std::path::absolute(directory)?;
-        absolute.ancestors().take(2).try_for_each(|directory| std::fs::File::open(directory)?.sync_all())
-    };
-    sync().map_err(|error| OpenError::Io { directory: directory.clone(), error })
-}
-
-/// A database with families that are not ours is of a newer version, or of another kind.
-fn foreign_family(options: &Options, family: &str) -> OpenError {
-    match Database::peek_schema(options) {
-        Some(found) if found > SCHEMA => {
-            OpenError::NewerSchema { directory: options.directory.clone(), found, known: SCHEMA }
-        }
-        _ => OpenError::NotAStore {
-            directory: options.directory.clone(),
-            found: format!("a database with the family {family:?}"),
-        },
-    }
-}
-
-/// Without a database, the directory must be empty, or be left from a start that was broken off.
-fn check_new(directory: &Path) -> Result<(), OpenError> {
-    let io = |error| OpenError::Io { directory: directory.to_owned(), error };
-    let refuse = |found: String| OpenError::NotAStore { directory: directory.to_owned(), found };
-    for entry in std::fs::read_dir(directory).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        if name != mark::FILE_NAME
-            && name != space::FILE_NAME
-            && name != crate::database::FOLDER
-            && name != "lost+found"
-        {
-            return Err(refuse(format!("{}, and no database", name.display())));
-        }
-    }
-    let (_, number) = mark::CommitMark::open(directory).map_err(io)?;
-    if number > 0 {
-        return Err(refuse(format!("the mark of commit {number}, and no database")));
-    }
-    Ok(())
-}
-
 /// What is read into memory.
 pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
@@ -141,8 +76,8 @@ pub(crate) struct Loaded {
     pub(crate) new: bool,
 }
 
-pub(crate) fn load(database: &Database, options: &Options, floors: &Floors) -> Result<Loaded, OpenError> {
-    let loader = Loader { database, options };
+pub(crate) fn load(engine: &dyn Engine, options: &Options, floors: &Floors) -> Result<Loaded, OpenError> {
+    let loader = Loader { engine, options };
     let new = loader.check_schema()?;
     let state = loader.state(new)?;
     let mut catalog =
@@ -152,7 +87,9 @@ pub(crate) fn load(database: &Database, options: &Options, floors: &Floors) -> R
     loader.filters(&mut catalog)?;
     loader.flow(&mut catalog)?;
     let routes = loader.hold_filters(&mut catalog)?;
-    for id in catalog.sessions.keys().copied().collect::<Vec<_>>() {
+    let mut sessions: Vec<SessionId> = catalog.sessions.keys().copied().collect();
+    sessions.sort_unstable();
+    for id in sessions {
         floors.add(id.own_log());
         catalog.set_expiry(id, true);
         catalog.moved.insert(id);
@@ -165,7 +102,7 @@ pub(crate) fn load(database: &Database, options: &Options, floors: &Floors) -> R
 }
 
 struct Loader<'a> {
-    database: &'a Database,
+    engine: &'a dyn Engine,
     options: &'a Options,
 }
 
@@ -305,27 +242,28 @@ impl Loader<'_> {
 
     fn each(
         &self,
-        family: &'static str,
+        family: Family,
         mut take: impl FnMut(&[u8], &[u8]) -> Result<(), DecodeError>,
     ) -> Result<(), OpenError> {
-        let mut iterator = self.database.iterate(family, &[], None);
-        iterator.seek_to_first();
-        while let Some((key, row)) = iterator.item() {
+        let view = self.engine.view();
+        let mut rows = view.cursor(family, &[], None);
+        rows.seek_to_first();
+        while let Some((key, row)) = rows.item() {
             take(key, row).map_err(|reason| self.damaged(family, key, reason))?;
-            iterator.next();
+            rows.next();
         }
-        iterator.status().map_err(|error| self.engine(error.into_string()))
+        rows.status().map_err(|error| self.refused(error))
     }
 
-    fn get(&self, family: &str, key: &[u8]) -> Result<Option<bytes::Bytes>, OpenError> {
-        self.database.get(family, key).map_err(|error| self.engine(error.to_string()))
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<bytes::Bytes>, OpenError> {
+        self.engine.view().get(family, key).map_err(|error| self.refused(error))
     }
 
-    fn engine(&self, reason: String) -> OpenError {
-        OpenError::Engine { directory: self.options.directory.clone(), reason }
+    fn refused(&self, error: EngineError) -> OpenError {
+        OpenError::Engine { directory: self.options.directory.clone(), reason: error.reason }
     }
 
-    fn damaged(&self, family: &'static str, key: &[u8], reason: DecodeError) -> OpenError {
+    fn damaged(&self, family: Family, key: &[u8], reason: DecodeError) -> OpenError {
         OpenError::Damaged {
             directory: self.options.directory.clone(),
             damaged: Damaged::new(family, key, reason),

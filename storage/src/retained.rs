@@ -35,19 +35,20 @@ impl Shared {
     ) -> Result<RetainedPage, ReadError> {
         let levels: Vec<&str> = filter.split('/').collect();
         let literal = literal_beginning(filter);
-        let mut iterator = self.database.iterate(keys::RETAINED, literal.as_bytes(), None);
+        let view = self.engine.view();
+        let mut rows = view.cursor(keys::RETAINED, literal.as_bytes(), None);
         if scan.after_topic.is_empty() {
-            iterator.seek(literal);
+            rows.seek(literal.as_bytes());
         } else {
             // The first possible topic behind the last.
-            iterator.seek([scan.after_topic.as_bytes(), &[0]].concat());
+            rows.seek(&[scan.after_topic.as_bytes(), &[0]].concat());
         }
         let mut page =
             RetainedPage { messages: Vec::new(), after_topic: scan.after_topic.clone(), done: false };
         let mut bytes = 0;
         for _ in 0..VISITS {
-            let Some((key, value)) = iterator.item() else {
-                iterator.status()?;
+            let Some((key, value)) = rows.item() else {
+                rows.status()?;
                 page.done = true;
                 return Ok(page);
             };
@@ -71,13 +72,13 @@ impl Shared {
                     bytes += length;
                     page.messages.push((lsn, message));
                 }
-                iterator.next();
+                rows.next();
                 continue;
             }
             topic.clone_into(&mut page.after_topic);
             match leap(&levels, topic) {
-                Leap::To(target) => iterator.seek(target),
-                Leap::Next => iterator.next(),
+                Leap::To(target) => rows.seek(&target),
+                Leap::Next => rows.next(),
                 Leap::End => {
                     page.done = true;
                     return Ok(page);

@@ -10,10 +10,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
-use crate::database::Database;
+use crate::engine::Engine;
 use crate::floors::Floors;
 use crate::health::Board;
-use crate::mark::CommitMark;
 use crate::reader::Readers;
 use crate::space::SpaceWatch;
 use crate::statistics::Counters;
@@ -23,8 +22,7 @@ use crate::{CommitError, LogId, Lsn, Options};
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    pub(crate) database: Database,
-    pub(crate) mark: CommitMark,
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) queue: Queue,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) routes: RwLock<Routes>,
@@ -47,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) trimmer: Mutex<Trimmer>,
     pub(crate) board: Board,
     pub(crate) space: SpaceWatch,
-    /// Held by the one that opens the engine again.
+    /// Held by the one that opens the engine again, and by the committer while it must find it open.
     pub(crate) mending: Mutex<()>,
     failure: OnceLock<Arc<str>>,
     stop: Mutex<bool>,
@@ -57,8 +55,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         options: Options,
-        database: Database,
-        mark: CommitMark,
+        engine: Box<dyn Engine>,
         catalog: Catalog,
         routes: Routes,
         floors: Floors,
@@ -77,15 +74,17 @@ impl Shared {
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),
             board: Board::default(),
-            space: SpaceWatch::new(&options.directory, options.space),
+            space: match options.memory {
+                Some(_) => SpaceWatch::endless(),
+                None => SpaceWatch::new(&options.directory, options.space),
+            },
             mending: Mutex::default(),
             acknowledged_commit: AtomicU64::new(0),
             failure: OnceLock::new(),
             stop: Mutex::new(false),
             stopping: Condvar::new(),
             options,
-            database,
-            mark,
+            engine,
             floors,
         }
     }

@@ -29,7 +29,8 @@ const LOOKS_FOR_EACH_WATERMARK: u64 = 16;
 const HYSTERESIS: u64 = 8;
 
 pub(crate) struct SpaceWatch {
-    directory: PathBuf,
+    /// `None`: no file system, and always room.
+    directory: Option<PathBuf>,
     options: Space,
     /// Bytes written since the last look.
     written: AtomicU64,
@@ -46,13 +47,20 @@ impl SpaceWatch {
             // Of another size, or not wanted any more. Should that fail, the space is missing, and is found missing.
             let _ = std::fs::remove_file(&path);
         }
-        let ballast = Mutex::new(has_ballast);
-        SpaceWatch { directory: directory.to_owned(), options, written: AtomicU64::new(0), ballast }
+        let (written, ballast) = (AtomicU64::new(0), Mutex::new(has_ballast));
+        SpaceWatch { directory: Some(directory.to_owned()), options, written, ballast }
+    }
+
+    /// Where there is no file system: there is always room.
+    pub(crate) fn endless() -> SpaceWatch {
+        let options = Space { min_free_bytes: 0, warn_free_bytes: 0, ballast_bytes: 0 };
+        SpaceWatch { directory: None, options, written: AtomicU64::new(0), ballast: Mutex::new(false) }
     }
 
     /// Bytes that are free for us.
     pub(crate) fn free_bytes(&self) -> std::io::Result<u64> {
-        let file_system = rustix::fs::statvfs(&self.directory)?;
+        let Some(directory) = &self.directory else { return Ok(u64::MAX) };
+        let file_system = rustix::fs::statvfs(directory)?;
         Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
     }
 
@@ -67,8 +75,12 @@ impl SpaceWatch {
     fn judge(&self, before: Level) -> std::io::Result<(Level, u64)> {
         let mut has_ballast = self.ballast.lock();
         let mut free = self.free_bytes()?;
-        if !*has_ballast && self.options.ballast_bytes > 0 && free >= self.needed_bytes(false) {
-            match make_ballast(&self.directory.join(FILE_NAME), self.options.ballast_bytes) {
+        if let Some(directory) = &self.directory
+            && !*has_ballast
+            && self.options.ballast_bytes > 0
+            && free >= self.needed_bytes(false)
+        {
+            match make_ballast(&directory.join(FILE_NAME), self.options.ballast_bytes) {
                 Ok(()) => *has_ballast = true,
                 // A quota perhaps, of which the file system says nothing: there is less room than it seems.
                 Err(error) => tracing::debug!(%error, "the ballast was not made"),
@@ -88,17 +100,21 @@ impl SpaceWatch {
 
     /// Lets go of the ballast. `true`: it was there.
     pub(crate) fn release_ballast(&self) -> bool {
+        let Some(directory) = &self.directory else { return false };
         let mut has_ballast = self.ballast.lock();
-        match std::fs::remove_file(self.directory.join(FILE_NAME)) {
-            Ok(()) => {
-                *has_ballast = false;
-                true
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-            Err(error) => {
-                tracing::error!(%error, "the ballast cannot be removed");
-                false
-            }
+        *has_ballast = false;
+        remove_ballast(directory)
+    }
+}
+
+/// Removes the ballast of a data directory. `true`: it was there.
+pub(crate) fn remove_ballast(directory: &Path) -> bool {
+    match std::fs::remove_file(directory.join(FILE_NAME)) {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => {
+            tracing::error!(%error, "the ballast cannot be removed");
+            false
         }
     }
 }
@@ -137,7 +153,7 @@ impl Shared {
     /// So many bytes were written: looks at the space now and then.
     pub(crate) fn note_written(&self, bytes: u64) {
         let written = self.space.written.fetch_add(bytes, Relaxed) + bytes;
-        if written >= self.options.space.min_free_bytes / LOOKS_FOR_EACH_WATERMARK {
+        if written > self.options.space.min_free_bytes / LOOKS_FOR_EACH_WATERMARK {
             self.look_at_space();
         }
     }
@@ -175,19 +191,28 @@ impl Shared {
     }
 }
 
-/// The thread: looks at the space now and then. While the store is full, what can be made free is made free.
+/// The thread: looks at the space now and then. While it is short, what can be made free is made free.
 pub(crate) fn run(shared: &Shared) {
     loop {
         if shared.look_at_space() {
-            // While there is some room: should RocksDB have to be opened again later, it has little to replay.
-            if let Err(error) = shared.database.flush() {
-                tracing::debug!(%error, "what is in memory was not written to files");
-            }
+            make_ready(shared);
+        }
+        if shared.board.level() != Level::Enough {
             trim::turn(shared);
         }
         if !shared.wait_for_turn(EVERY) {
             return;
         }
+    }
+}
+
+/// Should RocksDB have to be opened again later, it has little to replay: while there is room, that is done now.
+fn make_ready(shared: &Shared) {
+    let needed = shared.engine.reopening_bytes().saturating_mul(2);
+    if shared.space.free_bytes().is_ok_and(|free| free >= needed)
+        && let Err(error) = shared.engine.flush()
+    {
+        tracing::debug!(%error, "what is in memory was not written to files");
     }
 }
 

@@ -5,13 +5,11 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use rocksdb::WriteBatch;
 
 use crate::committer::{self, Apply, Work};
-use crate::database::Database;
+use crate::engine::{self, Engine, EngineError, WriteBatch};
 use crate::floors::Floors;
 use crate::keys;
-use crate::mark::CommitMark;
 use crate::reader::Wake;
 use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
@@ -21,7 +19,7 @@ use crate::trim;
 use crate::{
     Budget, CloseError, CommitError, Durability, Exchange, Health, Lsn, Message, OpenError, Operation,
     Options, Outcome, Pass, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics,
-    Targets, Transaction, Watch,
+    Stepper, Targets, Transaction, Watch,
 };
 
 /// The open store. Cheap to clone; when the last clone is dropped without [`Store::close`], it stops as it would in a crash:
@@ -56,45 +54,25 @@ impl Store {
     ///
     /// When the directory is in use, holds something else or data of a newer version, or cannot be read.
     pub fn open(options: Options) -> Result<(Store, Recovery), OpenError> {
-        let began = Instant::now();
-        recovery::check_directory(&options)?;
-        let floors = Floors::default();
-        let database = Database::open(&options, &floors)?;
-        let (mark, marked) = CommitMark::open(&options.directory)
-            .map_err(|error| OpenError::Io { directory: options.directory.clone(), error })?;
-        recovery::sync_directory(&options)?;
-        let Loaded { mut catalog, routes, state, new } = recovery::load(&database, &options, &floors)?;
-        let lost = (marked > state.commit).then_some((state.commit + 1, marked));
-        // A number that was given out once is not given out again.
-        catalog.commit = catalog.commit.max(marked);
-        let interrupted_sessions = catalog.connected;
-
-        let directory = options.directory.clone();
-        let shared = Arc::new(Shared::new(options, database, mark, catalog, routes, floors));
-        let ended =
-            begin(&shared).map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
-        let counts = counts(&shared);
-        let recovery = Recovery {
-            sessions: counts.sessions,
-            interrupted_sessions,
-            subscriptions: counts.subscriptions,
-            filters: counts.filters,
-            head: shared.head(),
-            commit: shared.written_commit(),
-            clean: state.clean || new,
-            lost,
-            ended,
-            elapsed: began.elapsed(),
-            fast_checksum: shared.database.has_fast_checksum(),
-        };
-        if lost.is_some() {
-            tracing::error!(%recovery, "acknowledged data is lost");
-        }
+        let (shared, recovery) = open(options, now_millis())?;
         let threads = Mutex::new(start_threads(&shared));
         Ok((Store { handle: Arc::new(Handle { shared, threads }) }, recovery))
     }
 
-    /// Gives the committer a transaction. Never blocks. `done` is called once, on the committer's thread, with what
+    /// Opens a store that has no threads and reads no clock: transactions wait until [`Stepper::commit`] is called, and it is
+    /// `now_millis`, in milliseconds since the Unix epoch, when the store is opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_stepped(options: Options, now_millis: u64) -> Result<(Store, Stepper, Recovery), OpenError> {
+        let (shared, recovery) = open(options, now_millis)?;
+        let stepper = Stepper::new(shared.clone());
+        let store = Store { handle: Arc::new(Handle { shared, threads: Mutex::default() }) };
+        Ok((store, stepper, recovery))
+    }
+
+    /// Gives the committer a transaction. Never blocks. `done` is called once, on the thread that commits, with what
     /// became of it: it must be quick, and must not wait for the store.
     ///
     /// # Panics
@@ -231,11 +209,13 @@ impl Store {
         let shared = &self.handle.shared;
         shared.queue.close();
         self.handle.join();
+        // A store without threads has nobody who would have done it.
+        while committer::step(shared) {}
         match shared.failure() {
             Some(CommitError::Failed(reason)) => return Err(CloseError::Failed(reason)),
             Some(CommitError::Closed) | None => {}
         }
-        mark_closed(shared).map_err(|error| CloseError::Engine(error.into_string()))
+        mark_closed(shared).map_err(|error| CloseError::Engine(error.reason))
     }
 }
 
@@ -269,12 +249,57 @@ fn needs_fence(operation: &Operation) -> bool {
     )
 }
 
+/// Opens the engine, recovers what it has, and settles what a crash has interrupted.
+fn open(options: Options, now_millis: u64) -> Result<(Arc<Shared>, Recovery), OpenError> {
+    let began = Instant::now();
+    let floors = Floors::default();
+    let (engine, marked) = open_engine(&options, &floors)?;
+    let Loaded { mut catalog, routes, state, new } = recovery::load(&*engine, &options, &floors)?;
+    let lost = (marked > state.commit).then_some((state.commit + 1, marked));
+    // A number that was given out once is not given out again.
+    catalog.commit = catalog.commit.max(marked);
+    let interrupted_sessions = catalog.connected;
+
+    let directory = options.directory.clone();
+    let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors));
+    let ended = begin(&shared, now_millis)
+        .map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
+    let counts = counts(&shared);
+    let recovery = Recovery {
+        sessions: counts.sessions,
+        interrupted_sessions,
+        subscriptions: counts.subscriptions,
+        filters: counts.filters,
+        head: shared.head(),
+        commit: shared.written_commit(),
+        clean: state.clean || new,
+        lost,
+        ended,
+        elapsed: began.elapsed(),
+        fast_checksum: shared.engine.has_fast_checksum(),
+    };
+    if lost.is_some() {
+        tracing::error!(%recovery, "acknowledged data is lost");
+    }
+    Ok((shared, recovery))
+}
+
+/// Opens the engine; on a full disk, with the room that the ballast has kept.
+fn open_engine(options: &Options, floors: &Floors) -> Result<(Box<dyn Engine>, u64), OpenError> {
+    match engine::open(options, floors) {
+        Err(OpenError::NoSpace { .. }) if space::remove_ballast(&options.directory) => {
+            engine::open(options, floors)
+        }
+        opened => opened,
+    }
+}
+
 /// The first batch: it settles the sessions that were interrupted, and takes back the mark of an orderly end.
-fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
+fn begin(shared: &Shared, now_millis: u64) -> Result<Vec<crate::EndedSession>, CommitError> {
     let (ended, prepared) = {
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
-        let ended = apply.settle_sessions(now_millis());
+        let ended = apply.settle_sessions(now_millis);
         apply.put_schema(SCHEMA);
         (ended, apply.finish())
     };
@@ -312,17 +337,21 @@ fn counts(shared: &Shared) -> Counts {
     }
 }
 
-fn mark_closed(shared: &Shared) -> Result<(), rocksdb::Error> {
+fn mark_closed(shared: &Shared) -> Result<(), EngineError> {
+    if shared.board.is_full() {
+        // The end needs room like everything else, and the next start makes it again.
+        shared.space.release_ballast();
+    }
     let mut catalog = shared.catalog.lock();
     catalog.commit += 1;
     let state = State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: true };
     let mut writes = WriteBatch::default();
-    writes.put_cf(shared.database.family(keys::META), keys::STATE, record::encode_state(&state));
-    shared.database.write(writes, true)?;
-    if let Err(error) = shared.mark.set(state.commit) {
+    writes.put(keys::META, keys::STATE, record::encode_state(&state));
+    shared.engine.write(&writes, true)?;
+    if let Err(error) = shared.engine.set_mark(state.commit) {
         tracing::warn!(%error, "the commit mark was not written");
     }
-    shared.database.flush()
+    shared.engine.flush()
 }
 
 fn now_millis() -> u64 {

@@ -7,15 +7,19 @@
 //!
 //! An exchange that stays open while its session reads on would pin its log: its message is copied first.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::catalog::{Catalog, Session};
 use crate::committer::Work;
+use crate::health::Level;
 use crate::keys;
 use crate::read::log_bounds;
 use crate::shared::Shared;
 use crate::statistics::add;
 use crate::{Exchange, LogId, Lsn, SessionId};
+
+/// When space is short, this part of the usual dead bytes is worth rewriting.
+const WHEN_SHORT: u64 = 16;
 
 /// Sessions that one turn looks at.
 const SESSIONS_A_TURN: usize = 512;
@@ -33,7 +37,7 @@ pub(crate) struct Trimmer {
     /// Floors that wait for a batch to become durable.
     pending: Vec<(u64, Vec<(LogId, Lsn)>)>,
     /// Logs whose floor has risen since their space was last looked at.
-    risen: HashSet<LogId>,
+    risen: BTreeSet<LogId>,
     /// Logs that are gone, whose space has not been looked at.
     gone: Vec<LogId>,
 }
@@ -64,7 +68,7 @@ pub(crate) fn turn(shared: &Shared) {
 fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
     let moved: Vec<SessionId> = catalog.moved.iter().take(SESSIONS_A_TURN).copied().collect();
     let mut survey = Survey { commit: catalog.commit, ..Survey::default() };
-    let mut shared_logs = HashSet::new();
+    let mut shared_logs = BTreeSet::new();
     for id in moved {
         catalog.moved.remove(&id);
         let Some(session) = catalog.sessions.get(&id) else { continue };
@@ -113,7 +117,7 @@ fn rescue(shared: &Shared, exchanges: &[(SessionId, Exchange, Lsn)]) {
         let stuck = exchange.lsn.0 < position.0.saturating_sub(trimming.stuck_after) || {
             let from = keys::block(exchange.log, exchange.lsn, 0);
             let to = keys::block(exchange.log, *position, 0);
-            from < to && shared.database.log_bytes(&from, &to) > trimming.stuck_bytes
+            from < to && shared.engine.log_bytes(&from, &to) > trimming.stuck_bytes
         };
         if !stuck {
             continue;
@@ -176,18 +180,20 @@ impl Trimmer {
 
     /// Rewrites where enough is dead.
     fn reclaim(&mut self, shared: &Shared) {
-        let least = shared.options.trimming.dead_bytes;
-        for log in self.risen.drain() {
+        let dead_bytes = shared.options.trimming.dead_bytes;
+        let is_short = shared.board.level() != Level::Enough;
+        let least = if is_short { dead_bytes / WHEN_SHORT } else { dead_bytes };
+        for log in std::mem::take(&mut self.risen) {
             let (first, end) = log_bounds(log);
             let to = keys::block(log, shared.floors.get(log), u64::MAX);
-            let dead = shared.database.log_bytes(&first, &to);
-            if dead >= least && dead * 2 > shared.database.log_bytes(&first, &end) {
+            let dead = shared.engine.log_bytes(&first, &to);
+            if dead >= least && dead * 2 > shared.engine.log_bytes(&first, &end) {
                 rewrite(shared, &first, &to);
             }
         }
         for log in self.gone.drain(..) {
             let (first, end) = log_bounds(log);
-            if shared.database.log_bytes(&first, &end) >= least {
+            if shared.engine.log_bytes(&first, &end) >= least {
                 rewrite(shared, &first, &keys::block(log, Lsn(u64::MAX), u64::MAX));
             }
         }
@@ -196,7 +202,7 @@ impl Trimmer {
 
 fn rewrite(shared: &Shared, from: &[u8], to: &[u8]) {
     add(&shared.counters.trims, 1);
-    if let Err(error) = shared.database.rewrite_log(from, to) {
+    if let Err(error) = shared.engine.rewrite_log(from, to) {
         tracing::warn!(%error, "the space of consumed messages was not made free");
     }
 }

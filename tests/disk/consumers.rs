@@ -77,7 +77,7 @@ fn broker_on_a_small_disk() -> (Broker, SmallDisk) {
     let disk = SmallDisk::mount(directory.path(), DISK_BYTES);
     let setup = Setup::new()
         .setting("storage.min_free_bytes", &(32 * MIB).to_string())
-        .setting("storage.warn_free_bytes", &(32 * MIB).to_string())
+        .setting("storage.warn_free_bytes", &(320 * MIB).to_string())
         .setting("storage.ballast_bytes", &(16 * MIB).to_string());
     (disk.under(setup).start_in(directory), disk)
 }

@@ -29,7 +29,7 @@ impl<'a> Apply<'a> {
 
     /// In the first batch of an open store.
     pub(crate) fn put_schema(&mut self, schema: u32) {
-        self.batch.put(self.shared, keys::META, keys::SCHEMA, &record::encode_schema(schema));
+        self.batch.put(keys::META, keys::SCHEMA, record::encode_schema(schema));
     }
 
     pub(crate) fn transaction(&mut self, transaction: Transaction) -> Applied {
@@ -116,26 +116,26 @@ impl<'a> Apply<'a> {
             RetainedChange::Leave => {}
             RetainedChange::Set => {
                 let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
-                self.batch.put(self.shared, keys::RETAINED, topic, &row);
+                self.batch.put(keys::RETAINED, topic, row);
             }
             RetainedChange::Forget => self.forget_retained(topic),
-            RetainedChange::Clear => self.batch.delete(self.shared, keys::RETAINED, topic),
+            RetainedChange::Clear => self.batch.delete(keys::RETAINED, topic),
         }
     }
 
     /// Of a message that there is no room for, the topic has none rather than an older one [MQTT-3.3.1-5]; nothing is
     /// written where there was none. One of the same batch that cannot be seen here stays, as if it had come later.
     fn forget_retained(&mut self, topic: &[u8]) {
-        match self.shared.database.get(keys::RETAINED, topic) {
+        match self.shared.engine.view().get(keys::RETAINED, topic) {
             Ok(None) => {}
-            Ok(Some(_)) => self.batch.delete(self.shared, keys::RETAINED, topic),
+            Ok(Some(_)) => self.batch.delete(keys::RETAINED, topic),
             Err(error) => tracing::warn!(%error, "a retained message cannot be read"),
         }
     }
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {
         for packet_id in self.session(id).set_outbound(outbound) {
-            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(packet_id)));
+            self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Held(packet_id)));
         }
         self.batch.touch(id).outbound = true;
         self.catalog.moved.insert(id);
@@ -152,7 +152,7 @@ impl<'a> Apply<'a> {
             (None, Some(_)) => subscription.retained_scan = None,
         }
         let row = record::encode_subscription(&subscription.row());
-        self.batch.put(self.shared, keys::SUBSCRIPTION, &keys::subscription(id, filter), &row);
+        self.batch.put(keys::SUBSCRIPTION, &keys::subscription(id, filter), row);
     }
 
     /// Gives an exchange its own copy of its message.
@@ -161,7 +161,7 @@ impl<'a> Apply<'a> {
         held.retain(|(known, _)| *known != packet_id);
         held.push((packet_id, lsn));
         let key = keys::flow(id, Flow::Held(packet_id));
-        self.batch.put(self.shared, keys::FLOW, &key, &record::encode_held(lsn, body));
+        self.batch.put(keys::FLOW, &key, record::encode_held(lsn, body));
     }
 
     /// The trimmer's wish: an exchange that is still open and has no copy gets one.

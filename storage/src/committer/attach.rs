@@ -132,13 +132,14 @@ impl Apply<'_> {
     /// lost their connection now, and those that ended with it or have expired end.
     pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
         let last = self.catalog.last;
-        let connected: Vec<SessionId> = self
+        let mut connected: Vec<SessionId> = self
             .catalog
             .sessions
             .iter()
             .filter(|(_, session)| session.connected)
             .map(|(id, _)| *id)
             .collect();
+        connected.sort_unstable();
         let mut ended = Vec::new();
         for id in connected {
             let session = self.session(id);
@@ -174,15 +175,15 @@ impl Apply<'_> {
         self.batch.forget(id);
         for subscription in &session.subscriptions {
             let key = keys::subscription(id, &subscription.filter);
-            self.batch.delete(self.shared, keys::SUBSCRIPTION, &key);
+            self.batch.delete(keys::SUBSCRIPTION, &key);
             self.leave(id, subscription);
         }
         self.catalog.subscriptions -= session.subscriptions.len();
-        self.batch.delete(self.shared, keys::SESSION, session.client_id.as_bytes());
-        self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Outbound));
-        self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Inbound));
+        self.batch.delete(keys::SESSION, session.client_id.as_bytes());
+        self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Outbound));
+        self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Inbound));
         for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
-            self.batch.delete(self.shared, keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
+            self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
         }
         self.catalog.heads.remove(&id.own_log());
         self.batch.ended_logs.push(id.own_log());

@@ -1,12 +1,12 @@
-//! One batch: what the transactions of one turn change, on its way into one RocksDB write.
+//! One batch: what the transactions of one turn change, on its way into one write.
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
-use rocksdb::WriteBatch;
 
 use crate::catalog::{Catalog, Head};
-use crate::keys::{self, Flow};
+use crate::engine::WriteBatch;
+use crate::keys::{self, Family, Flow};
 use crate::record::{self, BlockBuilder, FinishedBlock, State};
 use crate::shared::Shared;
 use crate::{LogId, Lsn, SessionId};
@@ -65,12 +65,12 @@ impl Batch {
         }
     }
 
-    pub(crate) fn put(&mut self, shared: &Shared, family: &str, key: &[u8], record: &[u8]) {
-        self.writes.put_cf(shared.database.family(family), key, record);
+    pub(crate) fn put(&mut self, family: Family, key: &[u8], record: Vec<u8>) {
+        self.writes.put(family, key, record);
     }
 
-    pub(crate) fn delete(&mut self, shared: &Shared, family: &str, key: &[u8]) {
-        self.writes.delete_cf(shared.database.family(family), key);
+    pub(crate) fn delete(&mut self, family: Family, key: &[u8]) {
+        self.writes.delete(family, key);
     }
 
     pub(crate) fn touch(&mut self, session: SessionId) -> &mut Touched {
@@ -119,7 +119,7 @@ impl Batch {
             let finished = append.finished.into_iter().chain(append.filling.map(BlockBuilder::finish));
             for block in finished {
                 let key = keys::block(*log, block.last, block.deadline);
-                self.writes.put_cf(shared.database.family(keys::LOG), key, &block.record);
+                self.writes.put(keys::LOG, &key, block.record.clone());
                 blocks.push((*log, block));
             }
             catalog.heads.insert(*log, append.head);
@@ -132,7 +132,7 @@ impl Batch {
             catalog.commit += 1;
             let state =
                 State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: false };
-            self.put(shared, keys::META, keys::STATE, &record::encode_state(&state));
+            self.put(keys::META, keys::STATE, record::encode_state(&state));
         }
         Prepared {
             writes: changed.then_some(self.writes),
@@ -151,17 +151,17 @@ impl Batch {
         let session = catalog.sessions.get(&id).expect("a session that ends is forgotten by the batch");
         if touched.session {
             let row = record::encode_session(&session.row(id));
-            self.put(shared, keys::SESSION, session.client_id.as_bytes(), &row);
+            self.put(keys::SESSION, session.client_id.as_bytes(), row);
         }
         if touched.outbound {
             let row = record::encode_outbound(&session.outbound());
-            self.put(shared, keys::FLOW, &keys::flow(id, Flow::Outbound), &row);
+            self.put(keys::FLOW, &keys::flow(id, Flow::Outbound), row);
         }
         if touched.inbound {
             let key = keys::flow(id, Flow::Inbound);
             match &session.inbound {
-                Some(inbound) => self.put(shared, keys::FLOW, &key, &record::encode_inbound(inbound)),
-                None => self.delete(shared, keys::FLOW, &key),
+                Some(inbound) => self.put(keys::FLOW, &key, record::encode_inbound(inbound)),
+                None => self.delete(keys::FLOW, &key),
             }
         }
         if touched.reader

@@ -1,27 +1,29 @@
 //! The committer: the one thread that changes the store.
 //!
 //! It takes everything that queued up while the last sync ran, bounded in bytes, and applies the transactions in order to
-//! the catalog while it puts together one RocksDB batch. The batch is written, with one sync if the mode asks for it;
+//! the catalog while it puts together one batch. The batch is written, with one sync if the mode asks for it;
 //! only then anything of it is published: the tail first, then the head, then the answers in order, and then those who
 //! read the logs are woken. It never waits to make a batch larger. A batch that changes nothing is not written.
 //!
-//! A write or a sync that fails is the last: its batch and all later ones are refused, and nothing of them is ever
-//! published. The catalog is then ahead of the disk, and only opening the store again brings them together.
+//! A write or a sync that fails is tried again, once the engine has opened itself anew: see `persist`. Until it succeeds
+//! nothing is published and nothing later is taken; the catalog is ahead of the disk by that one batch. When it cannot
+//! succeed any more, the batch and all later ones are refused.
 
 mod apply;
 mod attach;
 mod batch;
+mod persist;
 mod queue;
 mod subscribe;
 
 use std::panic::AssertUnwindSafe;
 
-use rocksdb::WriteBatch;
-
 pub(crate) use apply::Apply;
 use batch::Prepared;
+use persist::persist;
 pub(crate) use queue::{Done, Queue, Work};
 
+use crate::engine::WriteBatch;
 use crate::outcome::Durable;
 use crate::shared::Shared;
 use crate::statistics::add;
@@ -48,17 +50,37 @@ pub(crate) struct Published {
 pub(crate) fn run(shared: &Shared) {
     while let Some(taken) = shared.queue.take(BATCH_BYTES) {
         let mut waiting = Vec::with_capacity(taken.work.len());
+        let bytes = taken.bytes;
         let worked = std::panic::catch_unwind(AssertUnwindSafe(|| commit(shared, taken.work, &mut waiting)));
         // A panic is a bug of ours; nobody is to wait for an answer because of it.
         let result = worked.unwrap_or_else(|_| {
             shared.fail("the committer has panicked".to_owned());
             Err(shared.failure().expect("it has just failed"))
         });
-        answer(waiting, &result);
-        shared.queue.settle(taken.bytes);
-        if let Ok(published) = result {
-            shared.readers.wake(&published.logs, published.commit);
-        }
+        settle(shared, waiting, result, bytes);
+    }
+}
+
+/// One turn of the committer on the caller's thread; `false` when nothing waits. A panic goes through.
+pub(crate) fn step(shared: &Shared) -> bool {
+    let Some(taken) = shared.queue.take_waiting(BATCH_BYTES) else { return false };
+    let mut waiting = Vec::with_capacity(taken.work.len());
+    let result = commit(shared, taken.work, &mut waiting);
+    settle(shared, waiting, result, taken.bytes);
+    true
+}
+
+/// Answers, and wakes those who read what the batch has made visible.
+fn settle(
+    shared: &Shared,
+    waiting: Vec<(Done, Option<Applied>)>,
+    result: Result<Published, CommitError>,
+    bytes: usize,
+) {
+    answer(waiting, &result);
+    shared.queue.settle(bytes);
+    if let Ok(published) = result {
+        shared.readers.wake(&published.logs, published.commit);
     }
 }
 
@@ -73,6 +95,8 @@ fn commit(
         return Err(error);
     }
     let prepared = {
+        // What is read meanwhile is found.
+        let _open = shared.mending.lock();
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
         for work in work {
@@ -96,7 +120,7 @@ fn commit(
 /// Writes a batch and publishes it.
 pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<Published, CommitError> {
     if let Some(writes) = prepared.writes {
-        write(shared, writes, prepared.commit)?;
+        write(shared, &writes, prepared.commit)?;
     }
     let counters = &shared.counters;
     add(&counters.messages, prepared.messages);
@@ -114,25 +138,20 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
     Ok(Published { head: prepared.head, commit: prepared.commit, logs: prepared.logs })
 }
 
-fn write(shared: &Shared, writes: WriteBatch, commit: u64) -> Result<(), CommitError> {
+fn write(shared: &Shared, writes: &WriteBatch, commit: u64) -> Result<(), CommitError> {
     let sync = shared.options.durability == Durability::Fsync;
-    let bytes = writes.size_in_bytes() as u64;
-    let failed = |error: String| {
-        shared.fail(error);
-        shared.failure().expect("it has just failed")
-    };
-    shared.database.write(writes, sync).map_err(|error| failed(error.into_string()))?;
+    persist(shared, |engine| engine.write(writes, sync))?;
     shared.set_written_commit(commit);
     add(&shared.counters.commits, 1);
-    add(&shared.counters.wal_bytes, bytes);
-    shared.note_written(bytes);
+    add(&shared.counters.wal_bytes, writes.bytes() as u64);
+    shared.note_written(writes.bytes() as u64);
     if sync {
         add(&shared.counters.syncs, 1);
     }
     if !matches!(shared.options.durability, Durability::Interval(_)) {
         shared.set_durable_commit(commit);
     }
-    if let Err(error) = shared.mark.set(commit) {
+    if let Err(error) = shared.engine.set_mark(commit) {
         // Not a reason to refuse what is on the disk: only less is known after a crash.
         tracing::warn!(%error, "the commit mark was not written");
     }
@@ -173,17 +192,15 @@ pub(crate) fn sync_at_intervals(shared: &Shared) {
     }
 }
 
-/// Brings to the disk what was written. A failed sync fails the store: what it covered may never get there.
-fn sync_now(shared: &Shared) {
+/// Brings to the disk what was written.
+pub(crate) fn sync_now(shared: &Shared) {
     let written = shared.written_commit();
     if written == shared.durable_commit() || shared.failure().is_some() {
         return;
     }
-    match shared.database.sync() {
-        Ok(()) => {
-            add(&shared.counters.syncs, 1);
-            shared.set_durable_commit(written);
-        }
-        Err(error) => shared.fail(error.into_string()),
+    // A store that has failed says so itself.
+    if persist(shared, |engine| engine.sync()).is_ok() {
+        add(&shared.counters.syncs, 1);
+        shared.set_durable_commit(written);
     }
 }

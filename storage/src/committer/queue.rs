@@ -36,6 +36,19 @@ struct Waiting {
     closed: bool,
 }
 
+impl Waiting {
+    fn take(&mut self, limit: usize) -> Taken {
+        let mut taken = Taken { work: Vec::with_capacity(self.work.len()), bytes: 0 };
+        while taken.bytes < limit
+            && let Some((work, bytes)) = self.work.pop_front()
+        {
+            taken.bytes += bytes;
+            taken.work.push(work);
+        }
+        taken
+    }
+}
+
 /// What the committer has taken.
 #[derive(Default)]
 pub(crate) struct Taken {
@@ -71,14 +84,13 @@ impl Queue {
             }
             self.came.wait(&mut waiting);
         }
-        let mut taken = Taken { work: Vec::with_capacity(waiting.work.len()), bytes: 0 };
-        while taken.bytes < limit
-            && let Some((work, bytes)) = waiting.work.pop_front()
-        {
-            taken.bytes += bytes;
-            taken.work.push(work);
-        }
-        Some(taken)
+        Some(waiting.take(limit))
+    }
+
+    /// The same without waiting. `None`: nothing is there.
+    pub(crate) fn take_waiting(&self, limit: usize) -> Option<Taken> {
+        let mut waiting = self.waiting.lock();
+        (!waiting.work.is_empty()).then(|| waiting.take(limit))
     }
 
     /// What was taken has been answered.

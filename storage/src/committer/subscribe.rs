@@ -115,7 +115,7 @@ impl Apply<'_> {
         let members = HashSet::from_iter([sole]);
         self.catalog.logs.insert(log, SharedLog { filter: filter.clone(), members });
         self.catalog.filters.get_mut(filter).expect("the caller has found it").log = Some(log);
-        self.batch.put(self.shared, keys::FILTER, filter.as_bytes(), &record::encode_filter(log));
+        self.batch.put(keys::FILTER, filter.as_bytes(), record::encode_filter(log));
         self.route(filter, Some(log));
 
         let session = self.session(sole);
@@ -153,7 +153,7 @@ impl Apply<'_> {
             self.hold_open_exchanges(id, membership.log);
         }
         self.leave(id, &subscription);
-        self.batch.delete(self.shared, keys::SUBSCRIPTION, &keys::subscription(id, filter));
+        self.batch.delete(keys::SUBSCRIPTION, &keys::subscription(id, filter));
         true
     }
 
@@ -199,7 +199,7 @@ impl Apply<'_> {
             self.catalog.filters.remove(&subscription.filter);
             self.catalog.heads.remove(&membership.log);
             self.batch.ended_logs.push(membership.log);
-            self.batch.delete(self.shared, keys::FILTER, subscription.filter.as_bytes());
+            self.batch.delete(keys::FILTER, subscription.filter.as_bytes());
         } else if let Some(member) = log.members.iter().next() {
             // It may have been the one that held the floor down, and none of the others need ever move again.
             self.catalog.moved.insert(*member);
@@ -219,6 +219,6 @@ impl Apply<'_> {
         let subscription = &self.catalog.sessions[&id].subscriptions[at];
         let key = keys::subscription(id, &subscription.filter);
         let row = record::encode_subscription(&subscription.row());
-        self.batch.put(self.shared, keys::SUBSCRIPTION, &key, &row);
+        self.batch.put(keys::SUBSCRIPTION, &key, row);
     }
 }

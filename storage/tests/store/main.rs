@@ -5,6 +5,7 @@
 mod attach;
 mod committing;
 mod edges;
+mod failing;
 mod filters;
 mod model;
 mod reading;

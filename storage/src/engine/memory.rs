@@ -1,0 +1,348 @@
+//! A disk in memory, and the engine on it, for simulators: it crashes where it is told to, and keeps what was synced.
+//!
+//! The disk ([`Memory`]) outlives the stores that are opened on it, as a disk outlives processes. It has two images: the **live**
+//! one is what was written, and what is read; the **durable** one is what was synced. A crash takes the live one back to the
+//! durable one and the first few of the batches that were not synced yet, since a write-ahead log comes back as a prefix.
+//!
+//! It is harsher than a real disk where that costs nothing: what a rewrite may drop is gone at once and from both images, and
+//! so is everything that the floors call dead when the disk is told to [compact eagerly](Memory::compact_eagerly).
+
+mod image;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{Cursor, Engine, EngineError, FailureKind, View, WriteBatch};
+use crate::OpenError;
+use crate::floors::Floors;
+use crate::keys::{self, Family};
+use image::{Image, Rows};
+
+/// A disk in memory. Cheap to clone: clones are the same disk.
+#[derive(Clone, Default)]
+pub struct Memory {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// What happens at an operation of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The process or the machine stops in the middle of the operation.
+    Crash(Survivors),
+    /// There is no space for the first write from here on. Nothing of it is there.
+    NoSpace,
+    /// The first sync from here on fails. What it covered is there, and goes with the next crash, or does not.
+    FailedSync,
+}
+
+/// Which of the batches that were written and not synced a crash leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survivors {
+    /// All, and the one whose write is interrupted: the process was killed just behind it.
+    All,
+    /// All whose write had ended: the process was killed.
+    Finished,
+    /// So many of the first, the one whose write is interrupted among them: the power was cut.
+    First(usize),
+}
+
+/// What a crash unwinds with: behind it nothing happens, as in a process that is killed. Nobody but the simulator should
+/// catch it; it can tell by [`Crashed::is`].
+#[derive(Debug)]
+pub struct Crashed;
+
+impl Crashed {
+    /// Whether what was caught is a crash, and not a panic.
+    pub fn is(payload: &(dyn Any + Send)) -> bool {
+        payload.is::<Crashed>()
+    }
+}
+
+#[derive(Default)]
+struct Disk {
+    live: Image,
+    durable: Image,
+    /// In the live image and not in the durable one, in order.
+    unsynced: Vec<WriteBatch>,
+    mark: u64,
+    /// Grows with every opening and every crash.
+    life: u64,
+    in_use: bool,
+    operations: u64,
+    faults: BTreeMap<u64, Fault>,
+    compacts_eagerly: bool,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Memory").field("operations", &self.operations()).finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    /// An empty disk.
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    /// How many operations have begun, of all the stores that were opened on it.
+    pub fn operations(&self) -> u64 {
+        self.disk.lock().operations
+    }
+
+    /// Plans what happens at the operation that makes the count of [`Memory::operations`] `operation`: a crash at that one, an
+    /// error at the first from there on that can fail so.
+    pub fn plan(&self, operation: u64, fault: Fault) {
+        self.disk.lock().faults.insert(operation, fault);
+    }
+
+    /// Forgets what was planned.
+    pub fn forget_plans(&self) {
+        self.disk.lock().faults.clear();
+    }
+
+    /// Crashes now, between two operations. The store that is open on the disk is dead: whatever it asks of the disk from
+    /// here on unwinds with [`Crashed`].
+    pub fn crash(&self, survivors: Survivors) {
+        self.disk.lock().crash(survivors, false);
+    }
+
+    /// How many batches are written and not synced.
+    pub fn unsynced_batches(&self) -> usize {
+        self.disk.lock().unsynced.len()
+    }
+
+    /// From here on, whatever the floors call dead goes with the next write, not only where a rewrite is asked for.
+    pub fn compact_eagerly(&self) {
+        self.disk.lock().compacts_eagerly = true;
+    }
+
+    /// A disk of its own with the same content, on which nothing is open and nothing is planned: what another broker would find that
+    /// came to this disk now.
+    pub fn fork(&self) -> Memory {
+        let disk = self.disk.lock();
+        let copy = Disk {
+            live: disk.live.clone(),
+            durable: disk.durable.clone(),
+            unsynced: disk.unsynced.clone(),
+            mark: disk.mark,
+            compacts_eagerly: disk.compacts_eagerly,
+            ..Disk::default()
+        };
+        Memory { disk: Arc::new(Mutex::new(copy)) }
+    }
+}
+
+impl Disk {
+    /// `is_writing`: the last batch is the one whose write is interrupted.
+    fn crash(&mut self, survivors: Survivors, is_writing: bool) {
+        let kept = match survivors {
+            Survivors::All => self.unsynced.len(),
+            Survivors::Finished => self.unsynced.len() - usize::from(is_writing),
+            Survivors::First(count) => count,
+        };
+        self.unsynced.truncate(kept);
+        self.live = self.durable.clone();
+        for batch in &self.unsynced {
+            self.live.apply(batch);
+        }
+        self.faults.clear();
+        self.in_use = false;
+        self.life += 1;
+    }
+
+    fn sync(&mut self) {
+        for batch in self.unsynced.drain(..) {
+            self.durable.apply(&batch);
+        }
+    }
+
+    /// The planned error of this kind, if its time has come.
+    fn take_error(&mut self, wanted: Fault) -> bool {
+        let due = self.faults.range(..=self.operations).find(|(_, fault)| **fault == wanted);
+        let Some(at) = due.map(|(at, _)| *at) else { return false };
+        self.faults.remove(&at);
+        true
+    }
+
+    /// Space is made free on the disk, whatever was synced.
+    fn drop_blocks(&mut self, is_dead: impl Fn(&[u8]) -> bool) {
+        for image in [&mut self.live, &mut self.durable] {
+            image.remove(keys::LOG, &is_dead);
+        }
+    }
+}
+
+/// The engine of one opening.
+pub(super) struct MemoryEngine {
+    memory: Memory,
+    floors: Floors,
+    life: u64,
+    /// Why it takes no more writes, once one has failed.
+    stopped: Mutex<Option<EngineError>>,
+}
+
+impl MemoryEngine {
+    /// Opens a disk, and tells what its mark says.
+    pub(super) fn open(memory: &Memory, floors: &Floors) -> Result<(MemoryEngine, u64), OpenError> {
+        let mut disk = memory.disk.lock();
+        if disk.in_use {
+            return Err(OpenError::InUse { directory: "memory".into(), process: Some(std::process::id()) });
+        }
+        disk.in_use = true;
+        disk.life += 1;
+        let engine = MemoryEngine {
+            memory: memory.clone(),
+            floors: floors.clone(),
+            life: disk.life,
+            stopped: Mutex::default(),
+        };
+        Ok((engine, disk.mark))
+    }
+
+    /// Begins an operation.
+    fn operate(&self) -> MutexGuard<'_, Disk> {
+        let mut disk = self.memory.disk.lock();
+        if disk.life != self.life {
+            drop(disk);
+            crashed();
+        }
+        disk.operations += 1;
+        disk
+    }
+
+    /// Where a crash is planned to interrupt the operation that has begun.
+    fn interrupt(mut disk: MutexGuard<'_, Disk>, is_writing: bool) -> MutexGuard<'_, Disk> {
+        let Some(Fault::Crash(survivors)) = disk.faults.get(&disk.operations).copied() else { return disk };
+        disk.crash(survivors, is_writing);
+        drop(disk);
+        crashed()
+    }
+
+    fn take(&self) -> MutexGuard<'_, Disk> {
+        MemoryEngine::interrupt(self.operate(), false)
+    }
+
+    /// The error that stops the engine: after a failed write or sync it takes no other.
+    fn stop(&self, kind: FailureKind, reason: &str) -> EngineError {
+        let error = EngineError { kind, reason: reason.to_owned() };
+        self.stopped.lock().get_or_insert(error).clone()
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        match &*self.stopped.lock() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn synced(&self, disk: &mut Disk) -> Result<(), EngineError> {
+        if disk.take_error(Fault::FailedSync) {
+            return Err(self.stop(FailureKind::Io, "the sync has failed, as planned"));
+        }
+        disk.sync();
+        Ok(())
+    }
+}
+
+/// Ends whatever runs on this disk. It is no panic: no hook is called.
+fn crashed() -> ! {
+    std::panic::resume_unwind(Box::new(Crashed))
+}
+
+impl Engine for MemoryEngine {
+    fn view(&self) -> Box<dyn View + '_> {
+        Box::new(Reading(self))
+    }
+
+    fn write(&self, batch: &WriteBatch, sync: bool) -> Result<(), EngineError> {
+        let mut disk = self.operate();
+        self.check()?;
+        if disk.take_error(Fault::NoSpace) {
+            return Err(self.stop(FailureKind::NoSpace, "no space is left, as planned"));
+        }
+        disk.unsynced.push(batch.clone());
+        let mut disk = MemoryEngine::interrupt(disk, true);
+        disk.live.apply(batch);
+        if sync {
+            self.synced(&mut disk)?;
+        }
+        if disk.compacts_eagerly {
+            disk.drop_blocks(|key| self.floors.drops(key));
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        let mut disk = self.take();
+        self.check()?;
+        self.synced(&mut disk)
+    }
+
+    /// What a failed sync covered does not come back: the harsher of the two that are possible.
+    fn reopen(&self) -> Result<(), EngineError> {
+        let mut disk = self.take();
+        if let Some(error) = self.stopped.lock().take()
+            && error.kind == FailureKind::Io
+        {
+            disk.unsynced.clear();
+            disk.live = disk.durable.clone();
+        }
+        disk.sync();
+        Ok(())
+    }
+
+    fn reopening_bytes(&self) -> u64 {
+        0
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.sync()
+    }
+
+    fn set_mark(&self, commit: u64) -> std::io::Result<()> {
+        self.take().mark = commit;
+        Ok(())
+    }
+
+    fn log_bytes(&self, from: &[u8], to: &[u8]) -> u64 {
+        self.take().live.bytes(keys::LOG, from, to)
+    }
+
+    fn rewrite_log(&self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
+        let mut disk = self.operate();
+        disk.drop_blocks(|key| (from <= key && key < to) || self.floors.drops(key));
+        drop(MemoryEngine::interrupt(disk, false));
+        Ok(())
+    }
+
+    fn has_fast_checksum(&self) -> Option<bool> {
+        None
+    }
+}
+
+impl Drop for MemoryEngine {
+    fn drop(&mut self) {
+        let mut disk = self.memory.disk.lock();
+        if disk.life == self.life {
+            disk.in_use = false;
+            disk.life += 1;
+        }
+    }
+}
+
+struct Reading<'a>(&'a MemoryEngine);
+
+impl View for Reading<'_> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        Ok(self.0.take().live.get(family, key))
+    }
+
+    fn cursor<'a>(&'a self, family: Family, from: &[u8], to: Option<&[u8]>) -> Box<dyn Cursor + 'a> {
+        Box::new(Rows::new(self.0.take().live.family(family), from, to))
+    }
+}

@@ -1,0 +1,279 @@
+//! RocksDB as the engine: opening it, and the few calls that the store makes.
+
+mod directory;
+mod filter;
+mod tuning;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use rocksdb::{
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions, WriteOptions,
+};
+
+use super::{Cursor, Engine, EngineError, FailureKind, View, WriteBatch};
+use crate::floors::Floors;
+use crate::keys::{self, Family};
+use crate::mark::CommitMark;
+use crate::{OpenError, Options};
+
+/// The folder of the data directory that is RocksDB's.
+const FOLDER: &str = "rocksdb";
+
+/// The family that every database has, and that we leave empty.
+const DEFAULT_FAMILY: &str = "default";
+
+/// How long a read waits for a database that is being opened again before it says so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Room for what opening writes besides the data that it replays: manifest, options, the beginning of a log.
+const OPENING_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The open database, and the mark beside it.
+pub(super) struct RocksDb {
+    options: Options,
+    floors: Floors,
+    cache: Cache,
+    /// `None` while it is opened again, or cannot be. Whoever uses it holds it for that long only.
+    db: Mutex<Option<Arc<DB>>>,
+    opened: Condvar,
+    mark: CommitMark,
+}
+
+impl RocksDb {
+    /// Opens the database of a data directory, and tells what the mark beside it says.
+    pub(super) fn open(options: &Options, floors: &Floors) -> Result<(RocksDb, u64), OpenError> {
+        directory::check(options)?;
+        let cache = Cache::new_lru_cache(tuning::BLOCK_CACHE_BYTES);
+        let path = options.directory.join(FOLDER);
+        let db = open_database(options, floors, &cache)
+            .map_err(|error| directory::refusal(&options.directory, &path, error.into_string()))?;
+        let (mark, marked) = CommitMark::open(&options.directory)
+            .map_err(|error| OpenError::Io { directory: options.directory.clone(), error })?;
+        directory::sync(options)?;
+        let rocks = RocksDb {
+            options: options.clone(),
+            floors: floors.clone(),
+            cache,
+            db: Mutex::new(Some(Arc::new(db))),
+            opened: Condvar::new(),
+            mark,
+        };
+        Ok((rocks, marked))
+    }
+
+    /// The database, waited for while it is opened again.
+    fn db(&self) -> Result<Arc<DB>, EngineError> {
+        let mut db = self.db.lock();
+        self.opened.wait_while_for(&mut db, |db| db.is_none(), PATIENCE);
+        db.clone().ok_or_else(|| EngineError {
+            kind: FailureKind::Closed,
+            reason: "the database is being opened again".to_owned(),
+        })
+    }
+
+    /// Closes it, as soon as nobody uses it any more.
+    fn close(&self) {
+        let Some(mut db) = self.db.lock().take() else { return };
+        // A compaction that somebody waits for ends now.
+        db.cancel_all_background_work(false);
+        while let Err(used) = Arc::try_unwrap(db) {
+            db = used;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn open_database(options: &Options, floors: &Floors, cache: &Cache) -> Result<DB, rocksdb::Error> {
+    let families =
+        keys::FAMILIES.iter().map(|family| family.name()).chain([DEFAULT_FAMILY]).map(|name| {
+            ColumnFamilyDescriptor::new(name, tuning::family_options(name, cache, floors.clone()))
+        });
+    DB::open_cf_descriptors(&tuning::database_options(), options.directory.join(FOLDER), families)
+}
+
+fn handle(db: &DB, family: Family) -> &ColumnFamily {
+    db.cf_handle(family.name()).expect("every family was opened with the database")
+}
+
+impl Engine for RocksDb {
+    fn view(&self) -> Box<dyn View + '_> {
+        Box::new(Open(self.db()))
+    }
+
+    fn write(&self, batch: &WriteBatch, sync: bool) -> Result<(), EngineError> {
+        let db = self.db()?;
+        // RocksDB takes its own kind of batch, and takes it for good.
+        let mut writes = rocksdb::WriteBatch::with_capacity_bytes(batch.bytes() + BATCH_HEADER);
+        for change in batch.changes() {
+            let family = handle(&db, change.family);
+            match &change.value {
+                Some(value) => writes.put_cf(family, &change.key, value),
+                None => writes.delete_cf(family, &change.key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        Ok(db.write_opt(writes, &options)?)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        Ok(self.db()?.flush_wal(true)?)
+    }
+
+    /// Opening replays the log and writes what it has to new files, which are synced.
+    fn reopen(&self) -> Result<(), EngineError> {
+        self.close();
+        let db = open_database(&self.options, &self.floors, &self.cache)?;
+        *self.db.lock() = Some(Arc::new(db));
+        self.opened.notify_all();
+        Ok(())
+    }
+
+    /// What is in memory is what is replayed.
+    fn reopening_bytes(&self) -> u64 {
+        // While it is closed nothing is known, and there is nobody to wait for it by being careful.
+        let Some(db) = self.db.lock().clone() else { return 0 };
+        let in_memory = |family: &Family| {
+            let size =
+                db.property_int_value_cf(handle(&db, *family), rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES);
+            size.ok().flatten().unwrap_or_default()
+        };
+        OPENING_BYTES + keys::FAMILIES.iter().map(in_memory).sum::<u64>()
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        let db = self.db()?;
+        let families: Vec<_> = keys::FAMILIES.iter().map(|family| handle(&db, *family)).collect();
+        Ok(db.flush_cfs_opt(&families, &FlushOptions::default())?)
+    }
+
+    fn set_mark(&self, commit: u64) -> std::io::Result<()> {
+        self.mark.set(commit)
+    }
+
+    fn log_bytes(&self, from: &[u8], to: &[u8]) -> u64 {
+        let Ok(db) = self.db() else { return 0 };
+        let range = rocksdb::Range::new(from, to);
+        let sizes = db.get_approximate_sizes_cf(handle(&db, keys::LOG), &[range]);
+        sizes.first().copied().unwrap_or(0)
+    }
+
+    /// Drops the files that lie between the keys, and rewrites those that overlap them.
+    fn rewrite_log(&self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
+        let db = self.db()?;
+        let family = handle(&db, keys::LOG);
+        db.delete_file_in_range_cf(family, from, to)?;
+        let mut options = rocksdb::CompactOptions::default();
+        options.set_exclusive_manual_compaction(false);
+        db.compact_range_cf_opt(family, Some(from), Some(to), &options);
+        Ok(())
+    }
+
+    /// Whether RocksDB computes CRC32C in hardware.
+    fn has_fast_checksum(&self) -> Option<bool> {
+        let log = File::open(self.options.directory.join(FOLDER).join("LOG")).ok()?;
+        let says = BufReader::new(log)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("Fast CRC32 supported: ").map(|(_, says)| says.to_owned()))?;
+        Some(says.starts_with("Supported"))
+    }
+}
+
+/// How the system says that there is no room.
+const NO_SPACE: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
+/// What a batch of RocksDB begins with.
+const BATCH_HEADER: usize = 12;
+
+/// The database, or why there is none just now.
+struct Open(Result<Arc<DB>, EngineError>);
+
+impl View for Open {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let db = self.0.as_ref().map_err(Clone::clone)?;
+        Ok(db.get_cf(handle(db, family), key)?.map(Bytes::from))
+    }
+
+    fn cursor<'a>(&'a self, family: Family, from: &[u8], to: Option<&[u8]>) -> Box<dyn Cursor + 'a> {
+        let db = match &self.0 {
+            Ok(db) => db,
+            Err(error) => return Box::new(NoRows(error.clone())),
+        };
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        Box::new(Rows(db.raw_iterator_cf_opt(handle(db, family), options)))
+    }
+}
+
+struct Rows<'a>(DBRawIterator<'a>);
+
+impl Cursor for Rows<'_> {
+    fn seek_to_first(&mut self) {
+        self.0.seek_to_first();
+    }
+
+    fn seek_to_last(&mut self) {
+        self.0.seek_to_last();
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        self.0.seek(key);
+    }
+
+    fn next(&mut self) {
+        self.0.next();
+    }
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        self.0.item()
+    }
+
+    fn status(&self) -> Result<(), EngineError> {
+        Ok(self.0.status()?)
+    }
+}
+
+/// Over a database that is not open.
+struct NoRows(EngineError);
+
+impl Cursor for NoRows {
+    fn seek_to_first(&mut self) {}
+
+    fn seek_to_last(&mut self) {}
+
+    fn seek(&mut self, _key: &[u8]) {}
+
+    fn next(&mut self) {}
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        None
+    }
+
+    fn status(&self) -> Result<(), EngineError> {
+        Err(self.0.clone())
+    }
+}
+
+impl From<rocksdb::Error> for EngineError {
+    fn from(error: rocksdb::Error) -> EngineError {
+        use rocksdb::ErrorKind;
+        let kind = match error.kind() {
+            ErrorKind::IOError if NO_SPACE.iter().any(|words| error.as_ref().contains(words)) => {
+                FailureKind::NoSpace
+            }
+            ErrorKind::IOError => FailureKind::Io,
+            ErrorKind::Corruption => FailureKind::Corruption,
+            _ => FailureKind::Other,
+        };
+        EngineError { kind, reason: error.into_string() }
+    }
+}
