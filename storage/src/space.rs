@@ -25,7 +25,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// It is looked at after this part of the lower watermark has been written, too.
 const LOOKS_FOR_EACH_WATERMARK: u64 = 16;
 
-/// Space above the watermark before the store is no longer full: this part of the watermark.
+/// Space above a watermark before the store is no longer below it: this part of the watermark.
 const HYSTERESIS: u64 = 8;
 
 pub(crate) struct SpaceWatch {
@@ -90,10 +90,12 @@ impl SpaceWatch {
         let lacks_ballast = self.options.ballast_bytes > 0 && !*has_ballast;
         let full = free < self.options.min_free_bytes
             || (before == Level::Full && (lacks_ballast || free < self.needed_bytes(true)));
-        let level = match full {
-            true => Level::Full,
-            false if free < self.options.warn_free_bytes => Level::Low,
-            false => Level::Enough,
+        let warn = self.options.warn_free_bytes;
+        let low = free < warn || (before != Level::Enough && free < warn.saturating_add(warn / HYSTERESIS));
+        let level = match (full, low) {
+            (true, _) => Level::Full,
+            (false, true) => Level::Low,
+            (false, false) => Level::Enough,
         };
         Ok((level, free))
     }
@@ -163,19 +165,24 @@ impl Shared {
         self.board.set_space(Level::Full, self.space.free_bytes().unwrap_or_default());
     }
 
-    /// Looks at the space. `true`: it has become full since the last look.
-    pub(crate) fn look_at_space(&self) -> bool {
+    /// Whether so many bytes can be written for a while, and as much is left.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.space.free_bytes().is_ok_and(|free| bytes <= free / 2)
+    }
+
+    /// Looks at the space, and says so when it has changed.
+    pub(crate) fn look_at_space(&self) {
         self.space.written.store(0, Relaxed);
         let before = self.board.level();
         let (level, free_bytes) = match self.space.judge(before) {
             Ok(judged) => judged,
             Err(error) => {
                 tracing::debug!(%error, "the free space is not known");
-                return false;
+                return;
             }
         };
         if !self.board.set_space(level, free_bytes) {
-            return false;
+            return;
         }
         let directory = self.options.directory.display();
         match level {
@@ -187,32 +194,24 @@ impl Shared {
             Level::Low => tracing::warn!(%directory, free_bytes, "the disk is filling up"),
             Level::Enough => tracing::info!(%directory, free_bytes, "there is room on the disk"),
         }
-        level == Level::Full
     }
 }
 
 /// The thread: looks at the space now and then. While it is short, what can be made free is made free.
 pub(crate) fn run(shared: &Shared) {
     loop {
-        if shared.look_at_space() {
-            make_ready(shared);
-        }
+        shared.look_at_space();
         if shared.board.level() != Level::Enough {
+            // Should RocksDB have to be opened again, it has little to replay, too.
+            let room_bytes = shared.space.free_bytes().unwrap_or_default() / 2;
+            if let Err(error) = shared.engine.shorten_log(room_bytes) {
+                tracing::debug!(%error, "the write-ahead log was not made shorter");
+            }
             trim::turn(shared);
         }
         if !shared.wait_for_turn(EVERY) {
             return;
         }
-    }
-}
-
-/// Should RocksDB have to be opened again later, it has little to replay: while there is room, that is done now.
-fn make_ready(shared: &Shared) {
-    let needed = shared.engine.reopening_bytes().saturating_mul(2);
-    if shared.space.free_bytes().is_ok_and(|free| free >= needed)
-        && let Err(error) = shared.engine.flush()
-    {
-        tracing::debug!(%error, "what is in memory was not written to files");
     }
 }
 
@@ -250,5 +249,6 @@ mod tests {
         assert_eq!(judge(free / 2, free, Level::Full), Level::Full, "no room for the ballast");
         assert_eq!(judge(free / 2, free, Level::Enough), Level::Enough);
         assert_eq!(judge(free / 2, 1 << 20, Level::Full), Level::Enough);
+        assert_eq!(judge(free / 16 * 15, 0, Level::Low), Level::Low, "the same for the warning");
     }
 }

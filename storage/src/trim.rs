@@ -187,8 +187,16 @@ impl Trimmer {
             let (first, end) = log_bounds(log);
             let to = keys::block(log, shared.floors.get(log), u64::MAX);
             let dead = shared.engine.log_bytes(&first, &to);
-            if dead >= least && dead * 2 > shared.engine.log_bytes(&first, &end) {
+            if dead < least {
+                continue;
+            }
+            let live = shared.engine.log_bytes(&first, &end).saturating_sub(dead);
+            if dead > live && shared.has_room_for(live) {
                 rewrite(shared, &first, &to);
+            }
+            if is_short && shared.engine.log_bytes(&first, &to) >= least {
+                // Nothing may make its floor rise again: it is not forgotten until its space is free.
+                self.risen.insert(log);
             }
         }
         for log in self.gone.drain(..) {

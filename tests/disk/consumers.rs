@@ -1,6 +1,6 @@
 //! Slow and stuck consumers: nobody else notices, and neither memory nor the disk grows because of them.
 //!
-//! Through a small disk goes several times what it holds, which nobody is refused only if what was consumed is trimmed: also
+//! Through a small disk goes twice what it holds, which nobody is refused only if what was consumed is trimmed: also
 //! behind an exchange that is never finished. `STUCK_MESSAGES=1000000` sets how many messages that is; their bytes stay
 //! the same.
 
@@ -19,8 +19,8 @@ use super::{MIB, PATIENCE, number, payload};
 use crate::broker::{Broker, Setup};
 
 /// What goes through the disk in all, and the disk.
-const LOAD_BYTES: u64 = 1024 * MIB;
-const DISK_BYTES: u64 = 448 * MIB;
+const LOAD_BYTES: u64 = 1536 * MIB;
+const DISK_BYTES: u64 = 768 * MIB;
 
 /// Messages that the load is divided into, unless the environment says otherwise.
 const MESSAGES: u64 = 1 << 16;
@@ -77,7 +77,7 @@ fn broker_on_a_small_disk() -> (Broker, SmallDisk) {
     let disk = SmallDisk::mount(directory.path(), DISK_BYTES);
     let setup = Setup::new()
         .setting("storage.min_free_bytes", &(32 * MIB).to_string())
-        .setting("storage.warn_free_bytes", &(320 * MIB).to_string())
+        .setting("storage.warn_free_bytes", &(512 * MIB).to_string())
         .setting("storage.ballast_bytes", &(16 * MIB).to_string());
     (disk.under(setup).start_in(directory), disk)
 }

@@ -296,6 +296,10 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn shorten_log(&self, _room_bytes: u64) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     fn reopening_bytes(&self) -> u64 {
         0
     }

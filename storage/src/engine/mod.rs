@@ -59,6 +59,10 @@ pub(crate) trait Engine: Send + Sync {
     /// Room on the disk that [`Engine::reopen`] may need, in bytes, roughly.
     fn reopening_bytes(&self) -> u64;
 
+    /// Makes the write-ahead log shorter, if it takes much, by writing what is in memory to files of at most so many bytes in
+    /// all. What is to be replayed gets less by it, too.
+    fn shorten_log(&self, room_bytes: u64) -> Result<(), EngineError>;
+
     /// Writes what is in memory to files, so that the next opening has nothing to replay.
     fn flush(&self) -> Result<(), EngineError>;
 

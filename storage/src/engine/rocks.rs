@@ -30,6 +30,9 @@ const DEFAULT_FAMILY: &str = "default";
 /// How long a read waits for a database that is being opened again before it says so.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A write-ahead log of less takes little.
+const LONG_WAL_BYTES: u64 = 24 * 1024 * 1024;
+
 /// Room for what opening writes besides the data that it replays: manifest, options, the beginning of a log.
 const OPENING_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -76,6 +79,19 @@ impl RocksDb {
         })
     }
 
+    /// What the files of the write-ahead log take.
+    fn wal_bytes(&self) -> std::io::Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(self.options.directory.join(FOLDER))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                // RocksDB removes files while we look.
+                bytes += path.metadata().map_or(0, |metadata| metadata.len());
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Closes it, as soon as nobody uses it any more.
     fn close(&self) {
         let Some(mut db) = self.db.lock().take() else { return };
@@ -94,6 +110,12 @@ fn open_database(options: &Options, floors: &Floors, cache: &Cache) -> Result<DB
             ColumnFamilyDescriptor::new(name, tuning::family_options(name, cache, floors.clone()))
         });
     DB::open_cf_descriptors(&tuning::database_options(), options.directory.join(FOLDER), families)
+}
+
+/// Of a family, what no file of its own has yet.
+fn bytes_in_memory(db: &DB, family: Family) -> u64 {
+    let property = rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES;
+    db.property_int_value_cf(handle(db, family), property).ok().flatten().unwrap_or_default()
 }
 
 fn handle(db: &DB, family: Family) -> &ColumnFamily {
@@ -138,12 +160,25 @@ impl Engine for RocksDb {
     fn reopening_bytes(&self) -> u64 {
         // While it is closed nothing is known, and there is nobody to wait for it by being careful.
         let Some(db) = self.db.lock().clone() else { return 0 };
-        let in_memory = |family: &Family| {
-            let size =
-                db.property_int_value_cf(handle(&db, *family), rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES);
-            size.ok().flatten().unwrap_or_default()
-        };
-        OPENING_BYTES + keys::FAMILIES.iter().map(in_memory).sum::<u64>()
+        OPENING_BYTES + keys::FAMILIES.iter().map(|family| bytes_in_memory(&db, *family)).sum::<u64>()
+    }
+
+    /// A file of the log lives as long as any family has something of it in memory, and the smallest have the oldest.
+    fn shorten_log(&self, mut room_bytes: u64) -> Result<(), EngineError> {
+        if self.wal_bytes().unwrap_or_default() < LONG_WAL_BYTES {
+            return Ok(());
+        }
+        let db = self.db()?;
+        let mut families = keys::FAMILIES.map(|family| (bytes_in_memory(&db, family), family));
+        families.sort_unstable_by_key(|(bytes, _)| *bytes);
+        for (bytes, family) in families {
+            if bytes > room_bytes {
+                break;
+            }
+            room_bytes -= bytes;
+            db.flush_cf(handle(&db, family))?;
+        }
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), EngineError> {

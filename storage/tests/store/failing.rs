@@ -135,3 +135,23 @@ fn a_weak_mode_goes_on_after_a_write_that_found_no_room() {
     assert_eq!(stepped.read(&client), ["1", "2"]);
     assert_eq!((stepped.store.statistics().reopenings, stepped.store.health()), (1, Health::Ok));
 }
+
+#[test]
+fn a_message_without_room_leaves_no_older_one_retained() {
+    let fixture = fixture();
+    let retained = |through| {
+        let scan = RetainedScan { through, after_topic: String::new() };
+        fixture.store.read_retained("#", &scan, ALL).expect("the records are whole").messages.len()
+    };
+    let forget = || {
+        let publish = new_publish(&fixture.store, "t", "new");
+        vec![Operation::Publish(Publish { qos: 0, retained: RetainedChange::Forget, ..publish })]
+    };
+    let kept = fixture.commit(vec![retain(&fixture.store, "t", "old")]).lsn;
+    assert_eq!(retained(kept), 1);
+    let forgotten = fixture.commit(forget()).lsn;
+    assert_eq!(retained(forgotten), 0);
+    let before = fixture.store.statistics().commits;
+    fixture.commit(forget());
+    assert_eq!(fixture.store.statistics().commits, before, "nothing is written where there was none");
+}
