@@ -11,5 +11,6 @@ mod garbage;
 mod kill;
 mod lost_updates;
 mod operation;
+mod shared;
 mod tidy;
 mod traffic;

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::mailbox::LiveMessage;
-use super::{Broker, translate};
+use super::{Broker, group, translate};
 use crate::protocol::SubscribeFilter;
 use crate::session::{Done, Granted, Now, Request, RetainedFrom};
 
@@ -17,6 +17,8 @@ pub(crate) struct Owner {
     pub(crate) client_id: ByteString,
     /// The stored session and the epoch of this attachment; `None`: it ends with its connection.
     pub(crate) stored: Option<(storage::SessionId, storage::Epoch)>,
+    /// Number of the connection: what its groups know it by.
+    pub(crate) connection: u64,
 }
 
 /// A batch that was taken from its session, and what is to be told of it once it is kept.
@@ -69,7 +71,8 @@ impl Batch {
                     }
                     messages.push(Routed { message, wanted, stored });
                 }
-                other => operations.extend(operation(other, owner)),
+                other if owner.stored.is_some() => operations.extend(operation(other, owner)),
+                other => group::operations_of_transient(other, owner, &mut operations),
             }
         }
         let transaction = (!operations.is_empty()).then(|| {
@@ -105,6 +108,7 @@ impl Batch {
             Request::Hold { body, .. } => body.len(),
             Request::SaveScan { .. }
             | Request::Refused { .. }
+            | Request::TakeFromGroup { .. }
             | Request::Repeated { .. }
             | Request::Release { .. } => 0,
         };
@@ -189,13 +193,9 @@ pub(crate) fn live(message: storage::Message) -> Arc<LiveMessage> {
     })
 }
 
-/// What the store is to do for a request other than a publish. Of a session that ends with its connection nothing is
-/// kept, but its subscriptions take their place in the order.
+/// What the store is to do for a stored session's request other than a publish.
 fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
     use storage::Operation;
-    if owner.stored.is_none() {
-        return matches!(request, Request::Subscribe { .. }).then_some(Operation::TakePosition);
-    }
     match request {
         Request::Publish(_)
         | Request::Refused { .. }
@@ -219,6 +219,7 @@ fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
         Request::Hold { packet_id, lsn, body } => {
             Some(Operation::Hold { packet_id: *packet_id, lsn: storage::Lsn(*lsn), body: body.clone() })
         }
+        Request::TakeFromGroup { .. } => group::take(request, owner),
         Request::SaveScan { filter, after_topic } => {
             Some(Operation::SaveRetainedScan { filter: filter.clone(), after_topic: after_topic.clone() })
         }
@@ -261,7 +262,9 @@ fn granted_at(
         RetainHandling::SendIfNew => since.is_none(),
         RetainHandling::DoNotSend => false,
     };
-    let retained = sends_retained.then(|| RetainedFrom { through: position, after_topic: ByteString::new() });
+    // A shared subscription gets no retained messages (section 4.8.2).
+    let retained = (sends_retained && filter.filter.shared().is_none())
+        .then(|| RetainedFrom { through: position, after_topic: ByteString::new() });
     // Subscribing again loses nothing that waits in the mailbox [MQTT-3.8.4-4].
     Granted { start: since.unwrap_or(position), retained }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytestring::ByteString;
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::mailbox::{Letter, LiveMessage, Mailbox};
-use crate::topics::TopicTree;
+use crate::topics::{TopicTree, shared_filter};
 
 /// A connection's subscription to one filter.
 #[derive(Clone, Debug)]
@@ -22,14 +24,49 @@ pub(crate) struct LiveSubscriber {
 #[derive(Debug, Default)]
 pub(crate) struct LiveSubscribers {
     tree: RwLock<TopicTree<HashMap<u64, LiveSubscriber>>>,
+    /// Groups, under the filter that they divide.
+    groups: RwLock<TopicTree<HashMap<ByteString, LiveGroup>>>,
+}
+
+/// The connected members of a group. Each QoS 0 message goes to one of them, in turn; all others they pull from the store.
+#[derive(Debug, Default)]
+struct LiveGroup {
+    members: Vec<LiveSubscriber>,
+    next: AtomicUsize,
 }
 
 impl LiveSubscribers {
     pub(crate) fn insert(&self, filter: &str, subscriber: LiveSubscriber) {
-        self.tree.write().get_or_insert_with(filter, HashMap::new).insert(subscriber.connection, subscriber);
+        match shared_filter(filter) {
+            Some(divided) => {
+                let mut groups = self.groups.write();
+                let at_filter = groups.get_or_insert_with(divided, HashMap::new);
+                let members = &mut at_filter.entry(filter.into()).or_default().members;
+                members.retain(|member| member.connection != subscriber.connection);
+                members.push(subscriber);
+            }
+            None => {
+                let mut tree = self.tree.write();
+                let subscribers = tree.get_or_insert_with(filter, HashMap::new);
+                subscribers.insert(subscriber.connection, subscriber);
+            }
+        }
     }
 
     pub(crate) fn remove(&self, filter: &str, connection: u64) {
+        if let Some(divided) = shared_filter(filter) {
+            let mut groups = self.groups.write();
+            let Some(at_filter) = groups.get_mut(divided) else { return };
+            let Some(group) = at_filter.get_mut(filter) else { return };
+            group.members.retain(|member| member.connection != connection);
+            if group.members.is_empty() {
+                at_filter.remove(filter);
+            }
+            if at_filter.is_empty() {
+                groups.remove(divided);
+            }
+            return;
+        }
         let mut tree = self.tree.write();
         let Some(subscribers) = tree.get_mut(filter) else { return };
         subscribers.remove(&connection);
@@ -45,11 +82,12 @@ impl LiveSubscribers {
         self.tree.read().for_each_match(topic, |subscribers: &HashMap<u64, LiveSubscriber>| {
             reaches |= subscribers.values().any(|subscriber| subscriber.from_logs);
         });
+        self.groups.read().for_each_match(topic, |_| reaches = true);
         reaches
     }
 
-    /// Puts a message into the mailbox of each connection that wants it, once. Returns whether any subscription,
-    /// live or reached through the store, matched. `message` is made only if someone wants it.
+    /// Puts a message into the mailbox of each connection that wants it, once, and of one member of each group. Returns
+    /// whether any subscription, live or reached through the store, matched. `message` is made only if someone wants it.
     pub(crate) fn deliver(
         &self,
         topic: &str,
@@ -64,15 +102,33 @@ impl LiveSubscribers {
             let through_mailbox = subscribers.values().filter(|subscriber| qos == 0 || !subscriber.from_logs);
             wanted.extend(through_mailbox.map(|live| (live.connection, Arc::clone(&live.mailbox))));
         });
-        if wanted.is_empty() {
+        let mut in_groups: SmallVec<[(ByteString, Arc<Mailbox>); 2]> = SmallVec::new();
+        self.groups.read().for_each_match(topic, |groups: &HashMap<ByteString, LiveGroup>| {
+            matched = true;
+            if qos == 0 {
+                in_groups.extend(groups.iter().map(|(filter, group)| (filter.clone(), group.next())));
+            }
+        });
+        if wanted.is_empty() && in_groups.is_empty() {
             return matched;
         }
         wanted.sort_unstable_by_key(|(connection, _)| *connection);
         wanted.dedup_by_key(|(connection, _)| *connection);
         let message = message();
         for (_, mailbox) in wanted {
-            mailbox.push(Letter { message: Arc::clone(&message), lsn });
+            mailbox.push(Letter { message: Arc::clone(&message), lsn, group: None });
+        }
+        for (filter, mailbox) in in_groups {
+            mailbox.push(Letter { message: Arc::clone(&message), lsn, group: Some(filter) });
         }
         true
+    }
+}
+
+impl LiveGroup {
+    /// The member whose turn it is.
+    fn next(&self) -> Arc<Mailbox> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&self.members[turn % self.members.len()].mailbox)
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Letter {
     pub(crate) message: Arc<LiveMessage>,
     /// Its LSN; `u64::MAX` when it has none.
     pub(crate) lsn: u64,
+    /// The shared subscription that it comes by, if it does.
+    pub(crate) group: Option<ByteString>,
 }
 
 /// The mailbox of one connection.
@@ -166,7 +168,7 @@ mod tests {
             payload: Bytes::from_static(&[0; 871]),
             expires_at_millis: None,
         };
-        Letter { message: Arc::new(message), lsn: 1 }
+        Letter { message: Arc::new(message), lsn: 1, group: None }
     }
 
     fn mailbox(durable: bool) -> Mailbox {

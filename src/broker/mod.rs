@@ -2,6 +2,7 @@
 //!
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
+//! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `held`: what waits while the store cannot keep it;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `wills`: what is published when a connection ends badly;
@@ -11,6 +12,7 @@
 
 mod batch;
 mod clock;
+mod group;
 mod held;
 mod live;
 mod mailbox;

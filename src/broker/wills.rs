@@ -97,7 +97,7 @@ impl Broker {
         for ended in sessions {
             self.wills.cancel(&ended.client_id);
             if let Some(will) = ended.will.clone() {
-                let owner = Owner { client_id: ended.client_id.clone(), stored: None };
+                let owner = Owner { client_id: ended.client_id.clone(), stored: None, connection: 0 };
                 self.publish_will(&owner, will).await;
             }
         }

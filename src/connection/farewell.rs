@@ -55,6 +55,7 @@ pub(super) fn say(running: &mut Running, close: Close) -> Option<Farewell> {
     } else {
         operations.retain(|operation| matches!(operation, Operation::Publish(_)));
     }
+    operations.extend(running.last_words_to_groups());
     if let Fate::Delay(will, delay) = fate {
         running.broker.publish_will_later(running.owner.clone(), will, delay);
     }

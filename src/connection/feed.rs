@@ -31,6 +31,11 @@ const LETTERS: usize = 256;
 impl Running {
     /// Fills the window.
     pub(super) async fn feed(&mut self) {
+        self.fill().await;
+        self.pass_on();
+    }
+
+    async fn fill(&mut self) {
         for _ in 0..ROUNDS {
             if self.session.unsent_bytes() >= UNSENT_BYTES {
                 return;
@@ -42,7 +47,7 @@ impl Running {
                 Want::New { after, room } => {
                     let letters = self.send_letters();
                     let entries = room > 0 && self.send_entries(after).await;
-                    letters || entries
+                    letters || entries || (room > 0 && self.send_from_groups(room).await)
                 }
             };
             if !progress {
@@ -194,8 +199,12 @@ impl Running {
         let any = !letters.is_empty();
         while let Some(letter) = letters.front() {
             if self.session.unsent_bytes() >= UNSENT_BYTES
-                || self.session.take_from_mailbox(letter.lsn, &letter.message.as_delivery(), now)
-                    == Taken::Full
+                || self.session.take_from_mailbox(
+                    letter.lsn,
+                    letter.group.as_deref(),
+                    &letter.message.as_delivery(),
+                    now,
+                ) == Taken::Full
             {
                 break;
             }
@@ -260,7 +269,7 @@ impl LogFeed {
 }
 
 /// Runs what may wait for the disk where it holds nobody up.
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -208,7 +208,7 @@ where
         };
         let connack = granted.connack(&terms, attached.present, &broker.limits);
         let stored = attached.session.as_ref().map(|session| (session.id, session.epoch));
-        let owner = Owner { client_id: terms.client_id.clone(), stored };
+        let owner = Owner { client_id: terms.client_id.clone(), stored, connection: claim.number() };
         let reader = attached.session.as_ref().map(|session| session.reader.clone());
         let signal = Arc::new(Notify::new());
         let mailbox = Mailbox::new(broker.mailbox_bytes, stored.is_some(), Arc::clone(&signal));

@@ -3,10 +3,12 @@
 //! - `handshake`: from the first byte to CONNACK;
 //! - `running`: the loop of a connected client;
 //! - `feed`: from the store's logs and the mailbox into the window;
+//! - `group`: from the groups of shared subscriptions into the window;
 //! - `farewell`: the last transaction, and the will.
 
 mod farewell;
 mod feed;
+mod group;
 mod handshake;
 mod running;
 

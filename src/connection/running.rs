@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::Surroundings;
 use super::farewell::{self, Farewell};
+use super::group::GroupFeed;
 use super::handshake::Connected;
 use crate::broker::{Batch, Broker, Claim, HeldShare, LiveSubscriber, Mailbox, Owner};
 use crate::kept::Kept;
@@ -44,6 +45,7 @@ pub(super) struct Running {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) will: Option<storage::Will>,
     pub(super) log: Option<LogFeed>,
+    pub(super) groups: Vec<GroupFeed>,
     pub(super) signal: Arc<Notify>,
     connection: u64,
     /// Batches on their way, oldest first; those with nothing to commit keep their place.
@@ -111,6 +113,7 @@ where
         mailbox,
         will,
         log,
+        groups: Vec::new(),
         signal,
         connection,
         in_flight: VecDeque::new(),
@@ -122,6 +125,7 @@ where
         cut_off: false,
     };
     running.subscribe_restored();
+    running.join_groups();
     running.take_back().await;
     let (mut reader, mut writer) = tokio::io::split(transport);
     running.decode(&mut decoder, &mut input);
@@ -175,6 +179,7 @@ impl Running {
     /// Everything that can be done without waiting for the client.
     async fn turn(&mut self) {
         self.hear_committed();
+        self.take_acknowledged();
         self.feed().await;
         let now = self.broker.clock.now();
         if self.uncommitted_bytes >= UNCOMMITTED_BYTES {
@@ -375,6 +380,13 @@ impl Running {
         let unsubscribed = unsubscribed(&requests);
         self.session.done(requests, done, &kept);
         self.stop_listening(&unsubscribed);
+        self.leave_groups(&unsubscribed);
+        self.join_groups();
+    }
+
+    /// Whether every batch is answered.
+    pub(super) fn nothing_in_flight(&self) -> bool {
+        self.in_flight.is_empty()
     }
 
     /// Nothing more of this connection takes effect.
@@ -441,6 +453,7 @@ impl Running {
 
     /// The connection has ended: the last transaction goes out, and nothing is delivered any more.
     fn leave(&mut self, close: Close) -> Option<Farewell> {
+        self.take_acknowledged();
         self.submit();
         self.stop_listening_at_all();
         self.report_dropped();

@@ -93,7 +93,6 @@ impl Terms {
             properties.topic_alias_maximum = Some(limits.topic_alias_maximum);
             properties.assigned_client_identifier = self.client_id_assigned.then(|| self.client_id.clone());
             properties.server_keep_alive = self.keep_alive_changed.then_some(self.keep_alive);
-            properties.shared_subscription_available = Some(false);
         }
         ConnAck { session_present, reason: ReasonCode::Success, properties }
     }

@@ -222,11 +222,10 @@ impl Session {
     fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ReasonCode> {
         let mut filters = Vec::with_capacity(subscribe.filters.len());
         for filter in subscribe.filters {
-            let shared = filter.filter.shared().is_some();
-            if shared && filter.no_local {
+            if filter.no_local && filter.filter.shared().is_some() {
                 return Err(ReasonCode::ProtocolError); // [MQTT-3.8.3-4]
             }
-            filters.push(if shared { Err(ReasonCode::SharedSubscriptionsNotSupported) } else { Ok(filter) });
+            filters.push(Ok(filter));
         }
         self.outbound.pause();
         self.batch.push(Request::Subscribe {
@@ -309,15 +308,16 @@ impl Session {
 
     /// What is to be kept and done now, as one batch. Batches are done in the order taken.
     pub fn take_batch(&mut self, now: Now) -> Option<Vec<Request>> {
-        if self.durable {
-            if let Some(identifiers) = self.inbound.changed() {
-                self.batch.push(Request::SaveInbound(identifiers));
-            }
-            if self.batch.iter().any(needs_record) || self.outbound.record_due(now) {
-                let record = self.outbound.submit_record();
-                // Before a change of subscriptions: what an UNSUBSCRIBE drops, it drops behind this position.
-                self.batch.insert(0, Request::SaveOutbound(record));
-            }
+        if self.durable
+            && let Some(identifiers) = self.inbound.changed()
+        {
+            self.batch.push(Request::SaveInbound(identifiers));
+        }
+        let needs_record = self.durable && self.batch.iter().any(needs_record);
+        if needs_record || self.outbound.record_due(now) {
+            let record = self.outbound.submit_record();
+            // Before a change of subscriptions: what an UNSUBSCRIBE drops, it drops behind this position.
+            self.batch.insert(0, Request::SaveOutbound(record));
         }
         (!self.batch.is_empty()).then(|| std::mem::take(&mut self.batch))
     }
@@ -366,7 +366,13 @@ impl Session {
                 self.unsubscribed(packet_id, &filters, &existed);
             }
             (Request::SaveOutbound(_), _) => self.outbound.record_durable(&mut self.wire),
-            (Request::SaveInbound(_) | Request::Hold { .. } | Request::SaveScan { .. }, _) => {}
+            (
+                Request::SaveInbound(_)
+                | Request::Hold { .. }
+                | Request::SaveScan { .. }
+                | Request::TakeFromGroup { .. },
+                _,
+            ) => {}
             (request, done) => unreachable!("{done:?} is no answer to {request:?}"),
         }
     }
@@ -477,16 +483,53 @@ impl Session {
 
     /// Takes a message from the mailbox, where a stored session finds only what its logs do not bring. `lsn` is
     /// `u64::MAX` for a message that has none.
-    pub fn take_from_mailbox(&mut self, lsn: u64, delivery: &Delivery<'_>, now: Now) -> Taken {
-        let Some(grant) = self.subscriptions.grant(&self.terms.client_id, delivery, lsn) else {
-            return Taken::Unwanted;
+    /// `group` is the shared subscription that it comes by, if it does.
+    pub fn take_from_mailbox(
+        &mut self,
+        lsn: u64,
+        group: Option<&str>,
+        delivery: &Delivery<'_>,
+        now: Now,
+    ) -> Taken {
+        let client_id = &self.terms.client_id;
+        let grant = match group {
+            Some(filter) => {
+                self.subscriptions.get(filter).and_then(|member| member.grant(client_id, delivery))
+            }
+            None => self.subscriptions.grant(client_id, delivery, lsn),
         };
+        let Some(grant) = grant else { return Taken::Unwanted };
         if self.durable && grant.qos > 0 {
             return Taken::Unwanted;
         }
         let retain = delivery.retain && grant.retain_as_published;
         let place = Place { lsn, log: 0 };
         self.outbound.take(place, delivery, &grant, retain, &mut self.wire, now)
+    }
+
+    /// Takes a message that was pulled from the group of a shared subscription. `Unwanted`: the session is no member
+    /// any more, and another one may have it.
+    pub fn take_from_group(
+        &mut self,
+        filter: &str,
+        place: Place,
+        delivery: &Delivery<'_>,
+        now: Now,
+    ) -> Taken {
+        let Some(member) = self.subscriptions.get(filter) else { return Taken::Unwanted };
+        let Some(grant) = member.grant(&self.terms.client_id, delivery) else { return Taken::Unwanted };
+        self.outbound.take_from_group(place, delivery, &grant, &mut self.wire, now)
+    }
+
+    /// Messages of groups that the client of a session that is not stored has received since last asked.
+    pub fn received_from_groups(&mut self) -> Vec<Place> {
+        self.outbound.received_from_groups()
+    }
+
+    /// QoS 2 messages of groups that a session that is not stored has taken and its client was never sent.
+    #[must_use]
+    pub fn unsent_from_groups(&self) -> &[Place] {
+        self.outbound.unsent_from_groups()
     }
 
     /// Takes a retained message of the current scan: with RETAIN set [MQTT-3.3.1-8].
@@ -507,10 +550,16 @@ impl Session {
     }
 }
 
-/// Whether a request is to be kept together with the outbound record: a subscription change, and a scan that has gone on
-/// because an exchange has begun, which without its record would be in neither.
+/// Whether a request is to be kept together with the outbound record: a subscription change, and a scan or a group that
+/// has gone on because an exchange has begun, which without its record would be in neither.
 fn needs_record(request: &Request) -> bool {
-    matches!(request, Request::Subscribe { .. } | Request::Unsubscribe { .. } | Request::Hold { .. })
+    matches!(
+        request,
+        Request::Subscribe { .. }
+            | Request::Unsubscribe { .. }
+            | Request::Hold { .. }
+            | Request::TakeFromGroup { .. }
+    )
 }
 
 fn options_of(filter: &SubscribeFilter, identifier: Option<u32>) -> SubscriptionOptions {

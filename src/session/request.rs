@@ -65,6 +65,18 @@ pub enum Request {
         /// The message, as the store encodes it.
         body: Bytes,
     },
+    /// Messages of a group have been taken. In a stored session together with the record of their exchanges; else when
+    /// the client has them, or, at QoS 2, before they are sent.
+    TakeFromGroup {
+        /// Filter of the shared subscription.
+        filter: ByteString,
+        /// What was taken: LSNs above the first of each pair, up to the second.
+        taken: Vec<(u64, u64)>,
+        /// LSNs of QoS 2 messages among them, in a session that is not stored.
+        sent: Vec<u64>,
+        /// Those of `sent`, now or before, that the client has.
+        received: Vec<u64>,
+    },
     /// A scan of retained messages has come this far.
     SaveScan {
         /// The subscription's filter.

@@ -4,7 +4,7 @@ use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use super::Delivery;
-use crate::topics::topic_matches;
+use crate::topics::{shared_filter, topic_matches};
 
 /// Options of a subscription, as the standard names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,12 @@ pub(super) struct Grant {
 }
 
 impl Subscription {
-    /// What a retained message of this subscription's scan is to `client_id`.
+    /// Whether it makes the session a member of a group (section 4.8.2).
+    pub fn is_shared(&self) -> bool {
+        shared_filter(&self.filter).is_some()
+    }
+
+    /// What a message is to `client_id` that this subscription alone brings: a retained one, or one of its group.
     pub(super) fn grant(&self, client_id: &str, delivery: &Delivery<'_>) -> Option<Grant> {
         let own = self.options.no_local && delivery.publisher == client_id;
         (!own).then(|| Grant {
@@ -57,32 +62,41 @@ impl Subscription {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     list: Vec<Subscription>,
+    /// Shared subscriptions: what their groups get is no concern of the others'.
+    shared: Vec<Subscription>,
 }
 
 impl Subscriptions {
     /// Adds one, or replaces the one with the same filter [MQTT-3.8.4-3].
     pub fn insert(&mut self, subscription: Subscription) {
-        match self.list.iter_mut().find(|held| held.filter == subscription.filter) {
+        let list = if subscription.is_shared() { &mut self.shared } else { &mut self.list };
+        match list.iter_mut().find(|held| held.filter == subscription.filter) {
             Some(held) => *held = subscription,
-            None => self.list.push(subscription),
+            None => list.push(subscription),
         }
     }
 
     /// Removes the one with this filter; `false` if there is none.
     pub fn remove(&mut self, filter: &str) -> bool {
-        let before = self.list.len();
-        self.list.retain(|held| held.filter != filter);
-        self.list.len() < before
+        let list = if shared_filter(filter).is_some() { &mut self.shared } else { &mut self.list };
+        let before = list.len();
+        list.retain(|held| held.filter != filter);
+        list.len() < before
     }
 
     /// Those in force.
     pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.list.iter()
+        self.list.iter().chain(&self.shared)
+    }
+
+    /// Shared subscriptions in force.
+    pub fn shared(&self) -> impl Iterator<Item = &Subscription> {
+        self.shared.iter()
     }
 
     /// The one with this filter.
     pub fn get(&self, filter: &str) -> Option<&Subscription> {
-        self.list.iter().find(|held| held.filter == filter)
+        self.iter().find(|held| held.filter == filter)
     }
 
     /// What a message means to `client_id`: `None` when no subscription that began before it wants it. Overlapping
@@ -150,6 +164,16 @@ mod tests {
         subscriptions.insert(subscription("a", 1, 1, 7));
         assert_eq!(subscriptions.grant("you", &message("a", 1), 7), None);
         assert!(subscriptions.grant("you", &message("a", 1), 8).is_some());
+    }
+
+    #[test]
+    fn a_shared_subscription_is_apart_from_the_others() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert(subscription("$share/g/a", 1, 1, 0));
+        assert_eq!(subscriptions.grant("you", &message("a", 1), 1), None);
+        assert_eq!(subscriptions.grant("you", &message("$share/g/a", 1), 1), None, "a topic of that name");
+        assert_eq!((subscriptions.iter().count(), subscriptions.shared().count()), (1, 1));
+        assert!(subscriptions.remove("$share/g/a") && subscriptions.iter().next().is_none());
     }
 
     #[test]

@@ -10,8 +10,9 @@ use bytestring::ByteString;
 use foldhash::fast::{FixedState, RandomState};
 use smallvec::SmallVec;
 
+use crate::groups::Group;
 use crate::record::{Membership, SessionRow, SubscriptionRow};
-use crate::topics::TopicTree;
+use crate::topics::{TopicTree, shared_filter};
 use crate::{
     EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
     Subscription, SubscriptionOptions, Targets, Will,
@@ -27,6 +28,8 @@ pub(crate) struct Catalog {
     pub(crate) filters: Map<ByteString, Filter>,
     /// Logs of filters.
     pub(crate) logs: Map<LogId, SharedLog>,
+    /// Groups of shared subscriptions, by the whole filter.
+    pub(crate) groups: Map<ByteString, Group>,
     /// Where each log ends, for those that have been asked for.
     pub(crate) heads: Map<LogId, Head>,
     /// When detached sessions expire, in milliseconds since the Unix epoch.
@@ -41,6 +44,8 @@ pub(crate) struct Catalog {
     pub(crate) commit: u64,
     /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
     pub(crate) moved: HashSet<SessionId, FixedState>,
+    /// Groups of which something has been taken since.
+    pub(crate) moved_groups: HashSet<ByteString, FixedState>,
 }
 
 /// A stored session.
@@ -252,8 +257,14 @@ impl StoredSubscription {
         }
     }
 
+    /// Whether its session holds the filter by itself: not at QoS 0, and not as a member of a group.
     pub(crate) fn is_holder(&self) -> bool {
-        self.options.qos > 0
+        self.options.qos > 0 && !self.is_shared()
+    }
+
+    /// Whether its session is a member of the filter's group.
+    pub(crate) fn is_shared(&self) -> bool {
+        shared_filter(&self.filter).is_some()
     }
 }
 
@@ -263,6 +274,8 @@ pub(crate) struct Routes {
     /// Grows with every change.
     pub(crate) version: u64,
     tree: TopicTree<LogId>,
+    /// Logs of groups: a filter may have several.
+    groups: TopicTree<SmallVec<[LogId; 2]>>,
 }
 
 impl Routes {
@@ -276,10 +289,26 @@ impl Routes {
         self.tree.remove(filter);
     }
 
+    /// A group's log, by the filter that the group divides.
+    pub(crate) fn add_group(&mut self, filter: &str, log: LogId) {
+        self.version += 1;
+        self.groups.get_or_insert_with(filter, SmallVec::new).push(log);
+    }
+
+    pub(crate) fn remove_group(&mut self, filter: &str, log: LogId) {
+        self.version += 1;
+        let Some(logs) = self.groups.get_mut(filter) else { return };
+        logs.retain(|known| *known != log);
+        if logs.is_empty() {
+            self.groups.remove(filter);
+        }
+    }
+
     /// Where a publish goes; each log once, however many of its filters match.
     pub(crate) fn targets(&self, topic: &str) -> Targets {
         let mut logs: SmallVec<[LogId; 4]> = SmallVec::new();
         self.tree.for_each_match(topic, |log| logs.push(*log));
+        self.groups.for_each_match(topic, |groups| logs.extend_from_slice(groups));
         if logs.len() > 1 {
             logs.sort_unstable();
             logs.dedup();

@@ -5,7 +5,7 @@
 //! | `meta` | name | schema, state |
 //! | `session` | client identifier | the session |
 //! | `subscription` | session (8 bytes) filter | options, start, the part of a filter's log that it reads |
-//! | `filter` | filter | the log that is the filter's own |
+//! | `filter` | filter | the log that is the filter's own; of a shared subscription, its group |
 //! | `log` | log (8) last LSN (8) deadline (8) | a block of messages |
 //! | `flow` | session (8) kind (1) \[packet identifier (2)\] | outbound state, inbound identifiers, held messages |
 //! | `retained` | topic | LSN, message |

@@ -14,8 +14,8 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`,
-//! and `space` and `health` look after its room; `catalog`, `tail` and `reader` are the memory; `committer` changes them,
-//! `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! and `space` and `health` look after its room; `catalog`, `tail`, `groups` and `reader` are the memory; `committer` changes
+//! them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
@@ -24,6 +24,7 @@ mod committer;
 mod engine;
 mod error;
 mod floors;
+mod groups;
 mod health;
 mod ids;
 mod keys;
@@ -49,6 +50,7 @@ mod trim;
 
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
+pub use groups::{GroupMember, Pulled, Span};
 pub use health::Health;
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
@@ -66,6 +68,6 @@ pub use statistics::Statistics;
 pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
-    Attach, Detach, Exchange, NewSubscription, Operation, Outbound, Publish, RetainedChange, RetainedScan,
-    Subscription, SubscriptionOptions, Transaction, Will,
+    Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
 };

@@ -16,7 +16,7 @@ use crate::keys;
 use crate::record::{self, BlockEntries, RawEntry};
 use crate::shared::Shared;
 use crate::tail::View as TailView;
-use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId};
+use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId, Span};
 
 /// What one pass may yield. It yields at least one message, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,13 @@ pub struct Pass {
     pub through: Lsn,
     /// The budget was spent: there may be more up to the bound.
     pub more: bool,
+}
+
+/// What was read of a span.
+pub(crate) struct SpanRead {
+    pub(crate) entries: Vec<Entry>,
+    /// Up to here there is nothing else.
+    pub(crate) through: Lsn,
 }
 
 /// One entry, still encoded.
@@ -124,6 +131,34 @@ impl Shared {
             }
         }
         Ok(Pass { entries, through: bound, more: bound < head })
+    }
+
+    /// Entries of one log, within a span; `None` if that needs the disk and `disk` is false.
+    pub(crate) fn read_span(
+        &self,
+        log: LogId,
+        span: Span,
+        budget: Budget,
+        disk: bool,
+    ) -> Result<Option<SpanRead>, ReadError> {
+        let (source, bound) = match self.tail.read().view(log, span.after, span.through, budget) {
+            TailView::Blocks { records, through } => {
+                (Source::Tail(records.into_iter()), span.through.min(through))
+            }
+            TailView::OnDisk if disk => (Source::Disk(None), span.through),
+            TailView::OnDisk => return Ok(None),
+        };
+        let disk = Disk::new(&*self.engine);
+        let mut cursor = Cursor::new(log, span.after, bound, source);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while cursor.advance(&disk)?.is_some() {
+            entries.push(cursor.entry()?);
+            bytes += cursor.length();
+            if entries.len() >= budget.messages || bytes >= budget.bytes {
+                return Ok(Some(SpanRead { through: cursor.after, entries }));
+            }
+        }
+        Ok(Some(SpanRead { entries, through: bound }))
     }
 
     pub(crate) fn read_exchange(

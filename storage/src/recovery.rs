@@ -10,8 +10,10 @@ use bytestring::ByteString;
 use crate::catalog::{Catalog, Exchanges, Filter, Routes, Session, SharedLog, StoredSubscription};
 use crate::engine::{Engine, EngineError};
 use crate::floors::Floors;
+use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
 use crate::record::{self, State};
+use crate::topics::shared_filter;
 use crate::{Damaged, DecodeError, EndedSession, Lsn, OpenError, Options, SessionId};
 
 /// The schema that this version writes.
@@ -175,11 +177,21 @@ impl Loader<'_> {
     fn filters(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
         self.each(keys::FILTER, |key, row| {
             let filter = ByteString::try_from(key).map_err(|_| DecodeError::Malformed("filter"))?;
-            let log = record::decode_filter(row)?;
+            let group = shared_filter(&filter).map(|_| record::decode_group(row)).transpose()?;
+            let log = match &group {
+                Some(group) => group.log,
+                None => record::decode_filter(row)?,
+            };
             if log.0 == 0 || log.0 >= catalog.next_id || catalog.sessions.contains_key(&SessionId(log.0)) {
                 return Err(DecodeError::Malformed("log number"));
             }
-            catalog.filters.insert(filter.clone(), Filter { holders: 0, sole: SessionId(0), log: Some(log) });
+            if let Some(row) = group {
+                let group = Group::recovered(row).ok_or(DecodeError::Malformed("group"))?;
+                catalog.groups.insert(filter.clone(), group);
+            } else {
+                let known = Filter { holders: 0, sole: SessionId(0), log: Some(log) };
+                catalog.filters.insert(filter.clone(), known);
+            }
             catalog.logs.insert(log, SharedLog { filter, members: Default::default() });
             Ok(())
         })
@@ -206,7 +218,7 @@ impl Loader<'_> {
     /// Who holds which filter, from the subscriptions.
     fn hold_filters(&self, catalog: &mut Catalog) -> Result<Routes, OpenError> {
         let mut routes = Routes::default();
-        let Catalog { sessions, filters, logs, .. } = catalog;
+        let Catalog { sessions, filters, logs, groups: known_groups, .. } = catalog;
         for (id, session) in sessions.iter() {
             for subscription in &session.subscriptions {
                 let damaged = |reason| {
@@ -216,6 +228,11 @@ impl Loader<'_> {
                 if let Some(membership) = subscription.membership {
                     let log = logs.get_mut(&membership.log).filter(|log| log.filter == subscription.filter);
                     log.ok_or_else(|| damaged("log of a filter"))?.members.insert(*id);
+                }
+                if subscription.is_shared() {
+                    let log =
+                        known_groups.get(&subscription.filter).and_then(|group| logs.get_mut(&group.log));
+                    log.ok_or_else(|| damaged("group of a shared subscription"))?.members.insert(*id);
                 }
                 if !subscription.is_holder() {
                     continue;
@@ -237,6 +254,10 @@ impl Loader<'_> {
         // What nobody reads is dead: its record is all that is left.
         logs.retain(|_, log| !log.members.is_empty());
         filters.retain(|_, filter| filter.log.is_none_or(|log| logs.contains_key(&log)));
+        known_groups.retain(|_, group| logs.contains_key(&group.log));
+        for (filter, group) in known_groups.iter() {
+            routes.add_group(shared_filter(filter).expect("only these have groups"), group.log);
+        }
         Ok(routes)
     }
 

@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
 use crate::engine::Engine;
 use crate::floors::Floors;
+use crate::groups::Pools;
 use crate::health::Board;
 use crate::reader::Readers;
 use crate::space::SpaceWatch;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) routes: RwLock<Routes>,
     pub(crate) readers: Readers,
     pub(crate) tail: RwLock<Tail>,
+    pub(crate) pools: Pools,
     pub(crate) floors: Floors,
     pub(crate) counters: Counters,
     /// The last published LSN.
@@ -60,6 +62,10 @@ impl Shared {
         routes: Routes,
         floors: Floors,
     ) -> Shared {
+        let pools = Pools::default();
+        for (filter, group) in &catalog.groups {
+            pools.insert(filter, group.pool.clone());
+        }
         Shared {
             head: AtomicU64::new(catalog.last.0),
             tail: RwLock::new(Tail::new(options.tail_cache_bytes, catalog.last)),
@@ -70,6 +76,7 @@ impl Shared {
             catalog: Mutex::new(catalog),
             routes: RwLock::new(routes),
             readers: Readers::default(),
+            pools,
             counters: Counters::default(),
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),

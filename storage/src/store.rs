@@ -17,9 +17,9 @@ use crate::shared::Shared;
 use crate::space;
 use crate::trim;
 use crate::{
-    Budget, CloseError, CommitError, Durability, Exchange, Health, Lsn, Message, OpenError, Operation,
-    Options, Outcome, Pass, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics,
-    Stepper, Targets, Transaction, Watch,
+    Budget, CloseError, CommitError, Durability, Exchange, GroupMember, Health, Lsn, Message, OpenError,
+    Operation, Options, Outcome, Pass, Pulled, ReadError, Reader, Recovery, RetainedPage, RetainedScan,
+    SessionId, Statistics, Stepper, Targets, Transaction, Watch,
 };
 
 /// The open store. Cheap to clone; when the last clone is dropped without [`Store::close`], it stops as it would in a crash:
@@ -163,6 +163,28 @@ impl Store {
         Watch::new(reader, wake)
     }
 
+    /// A connection becomes able to pull from a group that it, or its session, is a member of; `None` when there is no
+    /// such group. `wake` is called when there may be something again, after a pull has found nothing.
+    pub fn group_member(&self, filter: &str, member: u64, wake: Wake) -> Option<GroupMember> {
+        let pool = self.handle.shared.pools.find(filter)?;
+        Some(GroupMember::join(pool, member, wake))
+    }
+
+    /// Reserves the next messages of a group and reads them. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the log is damaged or RocksDB fails; nothing is then reserved.
+    pub fn pull(&self, member: &GroupMember, budget: Budget) -> Result<Vec<Pulled>, ReadError> {
+        let pulled = self.handle.shared.pull(member, budget, true)?;
+        Ok(pulled.expect("with the disk, a pull reaches everything"))
+    }
+
+    /// The same as [`Store::pull`], if what comes next is in memory; it never waits for the disk.
+    pub fn pull_tail(&self, member: &GroupMember, budget: Budget) -> Option<Vec<Pulled>> {
+        self.handle.shared.pull(member, budget, false).ok().flatten()
+    }
+
     /// How many sessions, subscriptions and filters there are.
     pub fn counts(&self) -> Counts {
         counts(&self.handle.shared)
@@ -245,6 +267,9 @@ fn needs_fence(operation: &Operation) -> bool {
         Operation::Attach(_)
             | Operation::ExpireSessions { .. }
             | Operation::Publish(_)
+            | Operation::JoinGroup { .. }
+            | Operation::LeaveGroup { .. }
+            | Operation::TakeFromGroup(_)
             | Operation::TakePosition
     )
 }

@@ -36,6 +36,25 @@ pub enum Operation {
     Subscribe(Vec<NewSubscription>),
     /// Removes subscriptions of the fenced session; an unknown filter is reported, not an error.
     Unsubscribe(Vec<ByteString>),
+    /// A connection whose session is not stored becomes a member of a group, or is one already.
+    JoinGroup {
+        /// The whole filter, `$share/{group}/{filter}`.
+        filter: ByteString,
+        /// Number of the connection.
+        member: u64,
+    },
+    /// A connection whose session is not stored leaves a group. What it was sent at QoS 2 goes to nobody else
+    /// [MQTT-4.8.2-5].
+    LeaveGroup {
+        /// The whole filter.
+        filter: ByteString,
+        /// Number of the connection.
+        member: u64,
+        /// What it had taken and was never sent: goes back.
+        unsent: Vec<Lsn>,
+    },
+    /// A member has taken what it had reserved.
+    TakeFromGroup(GroupTake),
     /// A subscription that is not durable takes its place in the order: nothing is written.
     TakePosition,
     /// Replaces the fenced session's set of QoS 2 packet identifiers received and not yet released.
@@ -61,6 +80,24 @@ pub enum Operation {
         /// The encoded message ([`crate::encode_message`]).
         body: Bytes,
     },
+}
+
+/// What a member takes from its group, and is done with.
+///
+/// A stored session takes in the transaction that saves its exchanges, and is done when a later outbound state
+/// has them no more. Another member takes a QoS 1 message when it has acknowledged it, and one of QoS 2 before it is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupTake {
+    /// The whole filter.
+    pub filter: ByteString,
+    /// Number of the connection.
+    pub member: u64,
+    /// As they were pulled.
+    pub taken: Vec<crate::Span>,
+    /// QoS 2 messages among them, of a member that is not stored.
+    pub sent: Vec<Lsn>,
+    /// Those of `sent`, now or before, that it has received.
+    pub received: Vec<Lsn>,
 }
 
 /// A client connects.

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::{Catalog, Session};
 use crate::committer::Work;
+use crate::groups::OPEN_END;
 use crate::health::Level;
 use crate::keys;
 use crate::read::log_bounds;
@@ -75,7 +76,13 @@ fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
         let own = id.own_log();
         survey.floors.push((own, session.floor(own, Lsn(0)), catalog.heads.get(&own).map(|head| head.last)));
         shared_logs.extend(session.memberships().map(|membership| membership.log));
+        let groups = session.subscriptions.iter().filter(|subscription| subscription.is_shared());
+        let groups = groups.filter_map(|subscription| catalog.groups.get(&subscription.filter));
+        shared_logs.extend(groups.map(|group| group.log));
         survey.exchanges.extend(lagging(id, session, shared));
+    }
+    for filter in std::mem::take(&mut catalog.moved_groups) {
+        shared_logs.extend(catalog.groups.get(&filter).map(|group| group.log));
     }
     for log in shared_logs {
         let floor = shared_floor(catalog, log);
@@ -87,6 +94,10 @@ fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
 /// The lowest of what the members of a filter's log need.
 fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
     let Some(known) = catalog.logs.get(&log) else { return Lsn(0) };
+    if let Some(group) = catalog.groups.get(&known.filter) {
+        let needs = known.members.iter().map(|member| catalog.sessions[member].floor(log, OPEN_END));
+        return needs.min().unwrap_or(OPEN_END).min(group.open.floor());
+    }
     let needs = known.members.iter().filter_map(|member| {
         let session = &catalog.sessions[member];
         let at = session.find(&known.filter).expect("who reads a filter's log subscribes to it");
@@ -94,7 +105,7 @@ fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
         let floor = session.floor(log, part.from);
         (floor < part.until).then_some(floor)
     });
-    needs.min().unwrap_or(Lsn(u64::MAX))
+    needs.min().unwrap_or(OPEN_END)
 }
 
 /// Exchanges whose messages are so many LSNs behind that they are copied at once, and the oldest, which may have many

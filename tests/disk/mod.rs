@@ -29,6 +29,13 @@ const MIB: u64 = 1 << 20;
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What was acknowledged on a topic, and what its publisher speaks.
+struct Published {
+    topic: String,
+    version: Version,
+    numbers: BTreeSet<u64>,
+}
+
 /// A broker on a small disk, and clients of each kind.
 struct Scene {
     broker: Broker,
@@ -120,13 +127,17 @@ impl Scene {
 
     /// There is room again: whatever was refused or held is acknowledged, on the same connections. Returns what each
     /// topic was given.
-    fn finish(mut self) -> (Broker, SmallDisk, Vec<(String, Version, BTreeSet<u64>)>) {
+    fn finish(mut self) -> (Broker, SmallDisk, Vec<Published>) {
         let publishers = std::mem::take(&mut self.publishers);
         let published: Vec<_> = publishers
             .into_iter()
-            .map(|publisher| (format!("load/{}", publisher.name), publisher.version, publisher.finish()))
+            .map(|publisher| Published {
+                topic: format!("load/{}", publisher.name),
+                version: publisher.version,
+                numbers: publisher.finish(),
+            })
             .collect();
-        let total: u64 = published.iter().map(|(.., numbers)| numbers.len() as u64).sum();
+        let total: u64 = published.iter().map(|published| published.numbers.len() as u64).sum();
         eprintln!("{total} messages were acknowledged");
         let Scene { broker, disk, live, slow, .. } = self;
         slow.finish();
@@ -141,8 +152,8 @@ impl Scene {
 }
 
 /// Everything that was acknowledged, and what a client of MQTT 3.1.1 sent, in its order: nothing of it was refused.
-fn has_all(received: &Received, published: &[(String, Version, BTreeSet<u64>)]) {
-    for (topic, version, numbers) in published {
+fn has_all(received: &Received, published: &[Published]) {
+    for Published { topic, version, numbers } in published {
         let received = &received[topic];
         let set: BTreeSet<u64> = received.iter().copied().collect();
         let missing: Vec<u64> = numbers.difference(&set).copied().collect();
@@ -152,9 +163,9 @@ fn has_all(received: &Received, published: &[(String, Version, BTreeSet<u64>)]) 
 }
 
 /// What is offline through it all has everything after SIGKILL.
-fn survives_a_kill(mut broker: Broker, published: &[(String, Version, BTreeSet<u64>)]) {
+fn survives_a_kill(mut broker: Broker, published: &[Published]) {
     broker.kill_and_start_again();
-    let total: u64 = published.iter().map(|(.., numbers)| numbers.len() as u64).sum();
+    let total: u64 = published.iter().map(|published| published.numbers.len() as u64).sum();
     let offline = Subscriber::start(broker.address(), Version::V311, "offline", Duration::ZERO);
     let deadline = Instant::now() + PATIENCE;
     while offline.received.load(Relaxed) < total {

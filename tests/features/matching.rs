@@ -202,19 +202,6 @@ fn qos_0_reaches_connected_subscribers_and_waits_for_nobody() {
 }
 
 #[test]
-fn shared_subscriptions_are_refused_as_the_connack_says() {
-    in_each_version(|broker, version| {
-        if version != Version::V5 {
-            return;
-        }
-        let (mut client, connack) = broker.connect(&barnacle_wire::Connect::new(version, "one"));
-        assert!(connack.properties.contains(&Property::SharedSubscriptionAvailable(0)));
-        let suback = client.subscribe(&Subscribe::new(1, "$share/group/a", 1).and("a", 1));
-        assert_eq!(suback.reasons, [0x9E, 0x01]);
-    });
-}
-
-#[test]
 fn a_filter_that_is_unsubscribed_and_subscribed_at_once_is_subscribed() {
     in_each_version(|broker, version| {
         for persistent in [false, true] {

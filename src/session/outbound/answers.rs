@@ -92,6 +92,10 @@ impl Outbound {
     fn end_sent(&mut self, index: usize, now: Now) -> super::Exchange {
         self.to_resend -= 1;
         self.changed(now);
-        self.sent.remove(index).expect("the index was just found")
+        let exchange = self.sent.remove(index).expect("the index was just found");
+        if !self.durable && exchange.place.log != 0 {
+            self.group.received(exchange.place);
+        }
+        exchange
     }
 }

@@ -10,6 +10,7 @@
 //! and then: what it lags behind is sent again after a crash, under the same identifiers (see `identifiers`).
 
 mod answers;
+mod group;
 mod identifiers;
 mod record;
 
@@ -68,6 +69,8 @@ pub(super) struct Outbound {
     pauses: u32,
     /// Since when something has not been recorded, in monotonic milliseconds.
     unrecorded_since: Option<u64>,
+    /// What a session that is not stored has of its groups.
+    group: group::Transient,
 }
 
 impl Outbound {
@@ -100,6 +103,7 @@ impl Outbound {
             held: BytesMut::new(),
             pauses: 0,
             unrecorded_since: None,
+            group: group::Transient::default(),
         }
     }
 

@@ -100,11 +100,11 @@ impl Outbound {
 
     /// Whether a record is to be submitted now. One at a time: the next takes along all that came meanwhile.
     pub(in crate::session) fn record_due(&self, now: Now) -> bool {
-        let wanted = self.unrecorded_releases > 0
-            || self.hold == Hold::UntilRecorded
+        let held = self.hold == Hold::UntilRecorded;
+        let changed = self.unrecorded_releases > 0
             || self.identifiers.given() >= RECORD_EVERY
             || self.record_deadline().is_some_and(|deadline| now.monotonic_millis >= deadline);
-        self.durable && wanted && !self.identifiers.awaiting()
+        (held || (self.durable && changed)) && !self.identifiers.awaiting()
     }
 
     /// The record as of now, which the caller submits at once.
@@ -143,6 +143,7 @@ impl Outbound {
         if record.frees_held {
             wire.output().unsplit(std::mem::take(&mut self.held));
             self.hold = Hold::Nothing;
+            self.group.sent();
         }
     }
 

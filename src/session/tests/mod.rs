@@ -1,6 +1,7 @@
 //! The session machine, driven by hand: packets and committed batches in, packets and requests out.
 
 mod admission;
+mod group;
 mod inbound;
 mod outbound;
 mod subscriptions;

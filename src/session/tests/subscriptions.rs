@@ -53,17 +53,6 @@ fn unsubscribe_ends_no_exchange_that_has_begun() {
 }
 
 #[test]
-fn shared_subscriptions_are_refused_as_long_as_they_are_not_offered() {
-    let mut client = Client::stored(OutboundRecord::default());
-    client.receive(subscribe("$share/group/a", QoS::AtLeastOnce));
-    client.commit();
-    let sent = client.sent();
-    assert!(
-        matches!(&sent[0], Packet::SubAck(suback) if suback.reasons == [ReasonCode::SharedSubscriptionsNotSupported])
-    );
-}
-
-#[test]
 fn retained_messages_come_first_and_wait_for_their_record() {
     let scan = Scan { filter: ByteString::from_static("#"), through: 50, after_topic: ByteString::new() };
     let restored = Restored {

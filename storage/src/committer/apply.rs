@@ -40,14 +40,15 @@ impl<'a> Apply<'a> {
         }
         let session = transaction.fence.map(|(id, _)| id);
         let before = self.catalog.last;
-        let mut published = false;
+        let mut first = None;
         let mut answers = Vec::new();
         for operation in transaction.operations {
-            published |= matches!(operation, Operation::Publish(_));
+            if matches!(operation, Operation::Publish(_)) {
+                first.get_or_insert(Lsn(self.catalog.last.0 + 1));
+            }
             self.operation(session, operation, &mut answers);
         }
-        let lsn = if published { Lsn(before.0 + 1) } else { before };
-        Applied::Taken { lsn, answers }
+        Applied::Taken { lsn: first.unwrap_or(before), answers }
     }
 
     fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
@@ -55,6 +56,11 @@ impl<'a> Apply<'a> {
             Operation::Attach(attach) => return self.attach(attach, answers),
             Operation::ExpireSessions { now_millis } => return self.expire(now_millis, answers),
             Operation::Publish(publish) => return self.publish(publish),
+            Operation::JoinGroup { filter, member } => return self.join_group(&filter, Some(member)),
+            Operation::LeaveGroup { filter, member, unsent } => {
+                return self.leave_group_transient(&filter, member, &unsent);
+            }
+            Operation::TakeFromGroup(take) => return self.take_from_group(&take),
             Operation::TakePosition => return,
             _ => {}
         }
@@ -88,6 +94,9 @@ impl<'a> Apply<'a> {
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
             | Operation::Publish(_)
+            | Operation::JoinGroup { .. }
+            | Operation::LeaveGroup { .. }
+            | Operation::TakeFromGroup(_)
             | Operation::TakePosition => unreachable!("taken above"),
         }
     }
@@ -107,8 +116,7 @@ impl<'a> Apply<'a> {
                 self.shared.routes.read().targets(&publish.topic)
             };
             for log in targets.logs {
-                let head = || end_of_log(self.catalog, self.shared, log);
-                self.batch.append(log, head, lsn, &publish.body, publish.expires_at_millis);
+                self.append(log, lsn, &publish.body, publish.expires_at_millis);
             }
         }
         let topic = publish.topic.as_bytes();
@@ -131,6 +139,11 @@ impl<'a> Apply<'a> {
             Ok(Some(_)) => self.batch.delete(keys::RETAINED, topic),
             Err(error) => tracing::warn!(%error, "a retained message cannot be read"),
         }
+    }
+
+    pub(super) fn append(&mut self, log: LogId, lsn: Lsn, body: &[u8], expires_at_millis: Option<u64>) {
+        let head = || end_of_log(self.catalog, self.shared, log);
+        self.batch.append(log, head, lsn, body, expires_at_millis);
     }
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {

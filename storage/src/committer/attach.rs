@@ -178,6 +178,7 @@ impl Apply<'_> {
             self.batch.delete(keys::SUBSCRIPTION, &key);
             self.leave(id, subscription);
         }
+        self.return_exchanges(id, &session);
         self.catalog.subscriptions -= session.subscriptions.len();
         self.batch.delete(keys::SESSION, session.client_id.as_bytes());
         self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Outbound));

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytestring::ByteString;
 use foldhash::fast::FixedState;
 
 use crate::catalog::{Catalog, Head};
@@ -17,6 +18,8 @@ pub(crate) struct Batch {
     /// The logs of `appends`, by their first message.
     order: Vec<LogId>,
     touched: HashMap<SessionId, Touched, FixedState>,
+    /// Groups whose record is to be written at the end.
+    touched_groups: HashSet<ByteString, FixedState>,
     /// Logs that end with this batch.
     pub(crate) ended_logs: Vec<LogId>,
     pub(crate) messages: u64,
@@ -59,6 +62,7 @@ impl Batch {
             appends: HashMap::default(),
             order: Vec::new(),
             touched: HashMap::default(),
+            touched_groups: HashSet::default(),
             ended_logs: Vec::new(),
             messages: 0,
             appended: 0,
@@ -75,6 +79,12 @@ impl Batch {
 
     pub(crate) fn touch(&mut self, session: SessionId) -> &mut Touched {
         self.touched.entry(session).or_default()
+    }
+
+    pub(crate) fn touch_group(&mut self, filter: &ByteString) {
+        if !self.touched_groups.contains(filter) {
+            self.touched_groups.insert(filter.clone());
+        }
     }
 
     /// Nothing of this session is to be written any more.
@@ -126,6 +136,11 @@ impl Batch {
         }
         for (session, touched) in std::mem::take(&mut self.touched) {
             self.write_session(catalog, shared, session, touched);
+        }
+        for filter in std::mem::take(&mut self.touched_groups) {
+            if let Some(group) = catalog.groups.get(&filter) {
+                self.put(keys::FILTER, filter.as_bytes(), record::encode_group(&group.row()));
+            }
         }
         let changed = !self.writes.is_empty();
         if changed {

@@ -12,6 +12,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod groups;
 mod persist;
 mod queue;
 mod subscribe;
@@ -81,6 +82,7 @@ fn settle(
     shared.queue.settle(bytes);
     if let Ok(published) = result {
         shared.readers.wake(&published.logs, published.commit);
+        shared.pools.wake(&published.logs);
     }
 }
 

@@ -10,15 +10,14 @@ use std::collections::HashSet;
 use bytestring::ByteString;
 
 use crate::catalog::{Filter, Head, SharedLog, StoredSubscription};
+use crate::groups::OPEN_END;
 use crate::keys;
 use crate::record::{self, Membership};
-use crate::{Exchange, LogId, Lsn, NewSubscription, RetainedScan, SessionId, Subscribed};
+use crate::topics::shared_filter;
+use crate::{Exchange, LogId, NewSubscription, RetainedScan, SessionId, Subscribed};
 
 use super::Apply;
 use super::attach::own;
-
-/// A part of a log that does not end.
-const OPEN_END: Lsn = Lsn(u64::MAX);
 
 impl Apply<'_> {
     pub(super) fn subscribe(&mut self, id: SessionId, wanted: Vec<NewSubscription>) -> Vec<Subscribed> {
@@ -49,11 +48,18 @@ impl Apply<'_> {
             session.subscriptions.insert(at, unheld);
             self.catalog.subscriptions += 1;
         }
-        self.change_hold(id, at, wanted.options.qos > 0);
+        if shared_filter(&wanted.filter).is_some() {
+            self.join_group(&own(&wanted.filter), None);
+            self.enter_group(id, &wanted.filter);
+        } else {
+            self.change_hold(id, at, wanted.options.qos > 0);
+        }
         let subscription = &mut self.session(id).subscriptions[at];
         subscription.options = wanted.options;
         let existed = found.is_ok();
-        if wanted.retain_handling == 0 || (wanted.retain_handling == 1 && !existed) {
+        // A shared subscription gets no retained messages (section 4.8.2).
+        let sends_retained = wanted.retain_handling == 0 || (wanted.retain_handling == 1 && !existed);
+        if sends_retained && !subscription.is_shared() {
             let scan = RetainedScan { through: last, after_topic: String::new() };
             subscription.retained_scan = Some(Box::new(scan));
         }
@@ -149,8 +155,9 @@ impl Apply<'_> {
         let Ok(at) = session.find(filter) else { return false };
         let subscription = session.subscriptions.remove(at);
         self.catalog.subscriptions -= 1;
-        if let Some(membership) = subscription.membership {
-            self.hold_open_exchanges(id, membership.log);
+        let group = self.catalog.groups.get(filter).map(|group| group.log);
+        if let Some(log) = group.or(subscription.membership.map(|membership| membership.log)) {
+            self.hold_open_exchanges(id, log);
         }
         self.leave(id, &subscription);
         self.batch.delete(keys::SUBSCRIPTION, &keys::subscription(id, filter));
@@ -188,6 +195,9 @@ impl Apply<'_> {
 
     /// A session no longer has a subscription. A log that nobody reads ends.
     pub(super) fn leave(&mut self, id: SessionId, subscription: &StoredSubscription) {
+        if subscription.is_shared() {
+            return self.leave_group(id, &subscription.filter);
+        }
         if subscription.is_holder() {
             self.release(&subscription.filter);
         }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use super::{bytes_record, decode_message, encode_message, fields_record, only_fields, open, take_fields};
 use crate::packet_ids::Range;
 use crate::{
-    DecodeError, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, SubscriptionOptions, Will,
+    DecodeError, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions, Will,
 };
 
 /// `meta`, key `state`: in every batch that is written.
@@ -68,6 +68,16 @@ pub(crate) struct Membership {
     pub(crate) log: LogId,
     pub(crate) from: Lsn,
     pub(crate) until: Lsn,
+}
+
+/// `filter`, of a shared subscription: its group.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct GroupRow {
+    pub(crate) log: LogId,
+    /// What no member has taken.
+    pub(crate) open: Vec<Span>,
+    /// What members that are not stored were sent at QoS 2 and have not received for certain.
+    pub(crate) sent: Vec<Lsn>,
 }
 
 /// What stands before a held body.
@@ -159,6 +169,14 @@ pub(crate) fn encode_filter(log: LogId) -> Vec<u8> {
 
 pub(crate) fn decode_filter(record: &[u8]) -> Result<LogId, DecodeError> {
     only_fields(open(record)?, "filter")
+}
+
+pub(crate) fn encode_group(row: &GroupRow) -> Vec<u8> {
+    fields_record(row)
+}
+
+pub(crate) fn decode_group(record: &[u8]) -> Result<GroupRow, DecodeError> {
+    only_fields(open(record)?, "group")
 }
 
 pub(crate) fn encode_outbound(outbound: &Outbound) -> Vec<u8> {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Exchange, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, SubscriptionOptions, Will,
+    Exchange, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions, Will,
     encode_message,
 };
 
@@ -95,6 +95,11 @@ fn the_bytes_of_a_subscription_and_a_filter() {
     assert_eq!(decode_subscription(&encode_subscription(&row)), Ok(row));
     assert_eq!(hex(&encode_filter(LogId(4))), "01a7e7af5f04");
     assert_eq!(decode_filter(&encode_filter(LogId(4))), Ok(LogId(4)));
+    let span = |after, through| Span { after: Lsn(after), through: Lsn(through) };
+    let open = vec![span(5, 6), span(9, u64::MAX)];
+    let group = GroupRow { log: LogId(4), open, sent: vec![Lsn(7)] };
+    assert_eq!(hex(&encode_group(&group)), "01950b711c0402050609fdffffffffffffffff0107");
+    assert_eq!(decode_group(&encode_group(&group)), Ok(group));
 }
 
 #[test]
@@ -175,6 +180,7 @@ fn decode_all(record: &Bytes) -> bool {
     whole |= decode_session(record).is_ok();
     whole |= decode_subscription(record).is_ok();
     whole |= decode_filter(record).is_ok();
+    whole |= decode_group(record).is_ok();
     whole |= decode_outbound(record).is_ok();
     whole |= decode_inbound(record).is_ok();
     whole |= decode_held_lsn(record).is_ok();

@@ -30,6 +30,12 @@ pub fn topic_matches(filter: &str, topic: &str) -> bool {
     levels.next().is_none()
 }
 
+/// The filter that the group of a shared subscription divides, `$share/{group}/{filter}` (section 4.8.2); `None` for
+/// another subscription.
+pub fn shared_filter(filter: &str) -> Option<&str> {
+    filter.strip_prefix("$share/")?.split_once('/').map(|(_, filter)| filter)
+}
+
 /// A value for each of many filters, found by the topics that they match.
 #[derive(Debug)]
 pub struct TopicTree<T> {

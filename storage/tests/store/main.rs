@@ -7,6 +7,7 @@ mod committing;
 mod edges;
 mod failing;
 mod filters;
+mod groups;
 mod model;
 mod reading;
 mod recovery;

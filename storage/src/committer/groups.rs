@@ -1,0 +1,169 @@
+//! Groups: members come and go, take messages and give them back.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::catalog::{Head, Session, SharedLog};
+use crate::groups::{Group, Span};
+use crate::keys::{self, Flow};
+use crate::record;
+use crate::topics::shared_filter;
+use crate::{Exchange, GroupTake, LogId, Lsn, SessionId};
+
+use super::Apply;
+
+impl Apply<'_> {
+    /// There is such a group from here on; `member` is in it, if it is a connection whose session is not stored.
+    pub(super) fn join_group(&mut self, filter: &ByteString, member: Option<u64>) {
+        if !self.catalog.groups.contains_key(filter) {
+            self.make_group(filter);
+        }
+        if let Some(member) = member {
+            let group = self.catalog.groups.get_mut(filter).expect("it was there, or has just been made");
+            group.transient.entry(member).or_default();
+        }
+    }
+
+    fn make_group(&mut self, filter: &ByteString) {
+        let log = LogId(self.catalog.take_id());
+        self.shared.floors.add(log);
+        self.catalog.heads.insert(log, Head::default());
+        let filter = super::attach::own(filter);
+        self.catalog.logs.insert(log, SharedLog { filter: filter.clone(), members: HashSet::default() });
+        let group = Group::new(log, self.catalog.last);
+        self.shared.pools.insert(&filter, group.pool.clone());
+        self.catalog.groups.insert(filter.clone(), group);
+        self.batch.touch_group(&filter);
+        self.route_group(&filter, log, true);
+    }
+
+    /// A stored session is a member from here on.
+    pub(super) fn enter_group(&mut self, id: SessionId, filter: &str) {
+        let log = self.catalog.groups.get(filter).expect("the caller has made it").log;
+        self.catalog.logs.get_mut(&log).expect("a group's log is known").members.insert(id);
+    }
+
+    /// A stored session is no member any more.
+    pub(super) fn leave_group(&mut self, id: SessionId, filter: &ByteString) {
+        let Some(log) = self.catalog.groups.get(filter).map(|group| group.log) else { return };
+        self.catalog.logs.get_mut(&log).expect("a group's log is known").members.remove(&id);
+        self.end_group_without_members(filter);
+    }
+
+    /// A connection is no member any more. What it was sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
+    pub(super) fn leave_group_transient(&mut self, filter: &ByteString, member: u64, unsent: &[Lsn]) {
+        let Some(group) = self.catalog.groups.get_mut(filter) else { return };
+        let Some(sent) = group.transient.remove(&member) else { return };
+        for lsn in unsent.iter().filter(|lsn| sent.contains(lsn)) {
+            group.give_back(Span::of(*lsn));
+        }
+        if !sent.is_empty() {
+            self.batch.touch_group(filter);
+        }
+        self.end_group_without_members(filter);
+    }
+
+    fn end_group_without_members(&mut self, filter: &ByteString) {
+        let Some(group) = self.catalog.groups.get(filter) else { return };
+        let log = group.log;
+        if !group.transient.is_empty() || !self.catalog.logs[&log].members.is_empty() {
+            return;
+        }
+        self.catalog.groups.remove(filter);
+        self.catalog.logs.remove(&log);
+        self.catalog.heads.remove(&log);
+        self.shared.pools.remove(filter);
+        self.batch.ended_logs.push(log);
+        self.batch.delete(keys::FILTER, filter.as_bytes());
+        self.route_group(filter, log, false);
+    }
+
+    fn route_group(&mut self, filter: &str, log: LogId, present: bool) {
+        let divided = shared_filter(filter).expect("only shared subscriptions have groups");
+        let mut routes = self.shared.routes.write();
+        if present {
+            routes.add_group(divided, log);
+        } else {
+            routes.remove_group(divided, log);
+        }
+        self.version = routes.version;
+    }
+
+    /// A member takes what it had reserved.
+    pub(super) fn take_from_group(&mut self, take: &GroupTake) {
+        let Some(group) = self.catalog.groups.get_mut(&take.filter) else { return };
+        let without_entries = group.pool.taken(take.member, &take.taken);
+        for span in take.taken.iter().chain(&without_entries) {
+            group.open.remove(*span);
+        }
+        if let Some(sent) = group.transient.get_mut(&take.member) {
+            sent.extend(&take.sent);
+            sent.retain(|lsn| !take.received.contains(lsn));
+        }
+        self.batch.touch_group(&take.filter);
+        if !self.catalog.moved_groups.contains(&take.filter) {
+            self.catalog.moved_groups.insert(take.filter.clone());
+        }
+    }
+
+    /// A session has ended: what it took from its groups at QoS 1 and did not acknowledge goes back to them. What
+    /// it may have been sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
+    pub(super) fn return_exchanges(&mut self, id: SessionId, session: &Session) {
+        let Some(exchanges) = &session.exchanges else { return };
+        for exchange in exchanges.open.iter().filter(|exchange| exchange.qos == 1) {
+            let Some(filter) = self.catalog.logs.get(&exchange.log).map(|log| log.filter.clone()) else {
+                continue;
+            };
+            if !self.catalog.groups.contains_key(&filter) {
+                continue;
+            }
+            if exchanges.held.contains(&(exchange.packet_id, exchange.lsn)) {
+                // Its place in the log may be trimmed.
+                self.append_again(id, exchange);
+            } else {
+                let group = self.catalog.groups.get_mut(&filter).expect("just seen");
+                group.give_back(Span::of(exchange.lsn));
+                self.batch.touch_group(&filter);
+            }
+        }
+    }
+
+    /// Appends the message of an exchange that has a copy of its own to the log that it came from.
+    fn append_again(&mut self, id: SessionId, exchange: &Exchange) {
+        match self.body_of_exchange(id, exchange) {
+            Ok(Some((body, expires_at_millis))) => {
+                self.catalog.last.0 += 1;
+                let lsn = self.catalog.last;
+                self.append(exchange.log, lsn, &body, expires_at_millis);
+            }
+            Ok(None) => tracing::error!(?exchange, "the message of an open exchange is nowhere"),
+            Err(error) => {
+                tracing::error!(%error, ?exchange, "the message of an open exchange cannot be read")
+            }
+        }
+    }
+
+    /// What the exchange's message is, encoded, and when it expires.
+    fn body_of_exchange(
+        &self,
+        id: SessionId,
+        exchange: &Exchange,
+    ) -> Result<Option<(Bytes, Option<u64>)>, crate::ReadError> {
+        let key = keys::flow(id, Flow::Held(exchange.packet_id));
+        let damaged = |reason| crate::Damaged::new(keys::FLOW, &key, reason);
+        if let Some(row) = self.shared.engine.view().get(keys::FLOW, &key)? {
+            let (lsn, message) = record::decode_held(&row).map_err(damaged)?;
+            if lsn == exchange.lsn {
+                let body = record::encode_message(&message, &mut bytes::BytesMut::new());
+                return Ok(Some((body, message.expires_at_millis)));
+            }
+        }
+        // Its copy is in this very batch: then the log still has it.
+        let Some(found) = self.shared.find_entry(exchange.log, exchange.lsn)? else { return Ok(None) };
+        let body = Bytes::copy_from_slice(found.body());
+        let message = record::decode_message(&body, &body).map_err(damaged)?;
+        Ok(Some((body, message.expires_at_millis)))
+    }
+}

@@ -1,0 +1,70 @@
+//! Groups: shared subscriptions, `$share/{group}/{filter}`, whose members divide a log among them.
+//!
+//! A group's log has every message of QoS 1 or 2 that its filter matches. Its members *pull*: each reserves entries, as
+//! many as its window has room for, and takes them. There are two images of what nobody has taken:
+//!
+//! - `open`, durable, in the group's record: what no member has taken durably. A message leaves it in the transaction in
+//!   which the member's exchange is recorded (or, of a member that is not stored, is acknowledged), and comes back
+//!   in the transaction that ends the member's session.
+//! - `free`, in the [`Pool`]: `open` without what members have reserved. A broker that dies forgets reservations, and
+//!   hands the messages out again.
+//!
+//! So a message is at every moment open, or in the record of one member, or done. A member whose session ends with
+//! its connection leaves a QoS 1 message open until it has acknowledged it, and takes one of QoS 2 before it is sent: what was
+//! sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
+
+mod pool;
+mod pull;
+mod spans;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub(crate) use pool::{Pool, Pools};
+pub use pull::{GroupMember, Pulled};
+pub use spans::Span;
+pub(crate) use spans::{OPEN_END, Spans};
+
+use crate::record::GroupRow;
+use crate::{LogId, Lsn};
+
+/// A group, as the catalog knows it. Which stored sessions are its members is with its log.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) log: LogId,
+    pub(crate) open: Spans,
+    /// Members whose sessions end with their connections, each with the QoS 2 messages that it was sent and has not
+    /// received for certain.
+    pub(crate) transient: HashMap<u64, BTreeSet<Lsn>>,
+    pub(crate) pool: Arc<Pool>,
+}
+
+impl Group {
+    /// A group whose log begins behind `after`.
+    pub(crate) fn new(log: LogId, after: Lsn) -> Group {
+        let open = Spans::above(after);
+        Group { log, pool: Arc::new(Pool::new(log, open.clone())), open, transient: HashMap::new() }
+    }
+
+    /// A group from its record. Members that were not stored are gone: what they were sent at QoS 2 goes to nobody
+    /// else [MQTT-4.8.2-5].
+    pub(crate) fn recovered(row: GroupRow) -> Option<Group> {
+        let open = Spans::from_record(row.open)?;
+        let pool = Arc::new(Pool::new(row.log, open.clone()));
+        Some(Group { log: row.log, pool, open, transient: HashMap::new() })
+    }
+
+    pub(crate) fn row(&self) -> GroupRow {
+        GroupRow {
+            log: self.log,
+            open: self.open.as_slice().to_vec(),
+            sent: self.transient.values().flatten().copied().collect(),
+        }
+    }
+
+    /// What was taken comes back.
+    pub(crate) fn give_back(&mut self, span: Span) {
+        self.open.add(span);
+        self.pool.give_back(span);
+    }
+}
