@@ -139,8 +139,8 @@ settings! {
         durability: String = "fsync".into();
         /// Below so much free space on the data directory's file system, publishes that would have to be kept are
         /// refused (MQTT 5: Quota exceeded) or held back (older clients); everything else goes on, and what is
-        /// delivered makes room. Not less than the store needs to work in.
-        min_free_bytes: u64 = 268_435_456, from 1_048_576..=1_099_511_627_776;
+        /// delivered makes room. Not less than the store needs to work in; 0 waits until a write fails.
+        min_free_bytes: u64 = 268_435_456, from 0..=1_099_511_627_776;
         /// Below so much free space the log warns; at least min_free_bytes.
         warn_free_bytes: u64 = 1_073_741_824, from 1_048_576..=1_099_511_627_776;
         /// The size of a file that keeps space, let go of when the disk is full to the last byte: what makes room

@@ -176,7 +176,7 @@ impl Running {
 
     /// The store is being opened again, or cannot be read just now: what was to be read is still there, and nothing of it
     /// has been taken.
-    fn read_again_later(&self, reason: &str) -> bool {
+    pub(super) fn read_again_later(&self, reason: &str) -> bool {
         self.cannot_read(reason);
         let signal = Arc::clone(&self.signal);
         tokio::spawn(async move {

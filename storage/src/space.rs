@@ -25,6 +25,9 @@ const EVERY: Duration = Duration::from_millis(250);
 /// It is looked at after this part of the lower watermark has been written, too.
 const LOOKS_FOR_EACH_WATERMARK: u64 = 16;
 
+/// But not before so much has been written.
+const LEAST_WRITTEN: u64 = 1024 * 1024;
+
 /// Space above a watermark before the store is no longer below it: this part of the watermark.
 const HYSTERESIS: u64 = 8;
 
@@ -155,7 +158,7 @@ impl Shared {
     /// So many bytes were written: looks at the space now and then.
     pub(crate) fn note_written(&self, bytes: u64) {
         let written = self.space.written.fetch_add(bytes, Relaxed) + bytes;
-        if written > self.options.space.min_free_bytes / LOOKS_FOR_EACH_WATERMARK {
+        if written > (self.options.space.min_free_bytes / LOOKS_FOR_EACH_WATERMARK).max(LEAST_WRITTEN) {
             self.look_at_space();
         }
     }

@@ -1,7 +1,7 @@
 //! Slow and stuck consumers: nobody else notices, and neither memory nor the disk grows because of them.
 //!
-//! Through a small disk goes twice what it holds, which nobody is refused only if what was consumed is trimmed: also
-//! behind an exchange that is never finished. `STUCK_MESSAGES=1000000` sets how many messages that is; their bytes stay
+//! Through a small disk goes twice what it holds, which is possible only if what was consumed is trimmed: also behind an
+//! exchange that is never finished. `STUCK_MESSAGES=1000000` sets how many messages that is; their bytes stay
 //! the same.
 
 use std::io::Read;
@@ -92,9 +92,10 @@ fn session(broker: &Broker, client_id: &str, filter: &str, receive_maximum: Opti
     client
 }
 
-/// Publishes numbered messages, and sees that none is refused. It never gets ahead of the disk by more than its window.
+/// Publishes numbered messages. Its client cannot be refused anything: should it be faster than the trimming for a while,
+/// it waits.
 fn publish(broker: &Broker, messages: u64) {
-    let mut client = broker.client(Version::V5, "publisher");
+    let mut client = broker.client(Version::V311, "publisher");
     let bytes = usize::try_from(LOAD_BYTES / messages).expect("it fits").max(8);
     let (mut sent, mut in_flight) = (0, 0);
     while sent < messages || in_flight > 0 {
@@ -113,8 +114,8 @@ fn publish(broker: &Broker, messages: u64) {
             }
         }
         match client.read(PATIENCE) {
-            Ok(Packet::PubAck(ack)) => assert_eq!(ack.reason, 0, "the disk is full: nothing was trimmed"),
-            other => panic!("{other:?} instead of PUBACK"),
+            Ok(Packet::PubAck(_)) => {}
+            other => panic!("{other:?} instead of PUBACK: is nothing trimmed?"),
         }
         in_flight -= 1;
     }

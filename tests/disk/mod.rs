@@ -188,8 +188,8 @@ fn a_disk_that_fills_up_under_load_stops_publishes_and_nothing_else() {
 
 #[test]
 fn a_disk_filled_to_the_last_byte_by_another_loses_nothing() {
-    // So low a watermark that writes fail before it is noticed: the ballast has to help.
-    let scene = Scene::new(16 << 10, MIB);
+    // Without a watermark: a write fails, and the ballast has to help.
+    let scene = Scene::new(16 << 10, 0);
     let sent = || scene.publishers.iter().map(|one| one.progress.acknowledged.load(Relaxed)).min();
     scene.until("all publish", || sent() > Some(100));
     scene.disk.fill("others");
