@@ -31,8 +31,8 @@ const TRICKLE: u64 = 64;
 /// Memory by which the broker may grow: RocksDB's write buffers and caches are most of it.
 const GROWTH_BYTES: u64 = 192 * MIB;
 
-/// Messages in flight from the publisher.
-const WINDOW: u64 = 256;
+/// Messages in flight from the publisher: fewer bytes than the broker holds back for a connection.
+const WINDOW: u64 = 32;
 
 #[test]
 fn a_stuck_consumer_pins_nothing_and_slow_ones_disturb_nobody() {
