@@ -69,7 +69,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     if recovery.lost.is_some() {
         warn!("{recovery}");
     }
-    let housekeeping = tokio::spawn(keep_house(Arc::clone(&broker), recovery.ended, trigger));
+    let housekeeping = tokio::spawn(keep_house(Arc::clone(&broker), trigger));
     let served = accept(config, file_limit, &summary, &broker, shutdown).await;
     let failure = if housekeeping.is_finished() { housekeeping.await.ok() } else { None };
     drop(broker);
@@ -94,6 +94,7 @@ fn open(config: &Config) -> Result<(Store, barnacle_storage::Recovery), ServeErr
         warn_free_bytes: config.storage().warn_free_bytes,
         ballast_bytes: config.storage().ballast_bytes,
     };
+    options.will_grace = config.session().will_grace;
     Ok(Store::open(options)?)
 }
 
@@ -116,13 +117,8 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Looks after the sessions and the store. Returns when the store has failed, with the reason.
-async fn keep_house(
-    broker: Arc<Broker>,
-    ended: Vec<barnacle_storage::EndedSession>,
-    trigger: Arc<ShutdownTrigger>,
-) -> String {
-    broker.publish_wills(&ended).await;
-    let reason = broker.expire_sessions().await;
+async fn keep_house(broker: Arc<Broker>, trigger: Arc<ShutdownTrigger>) -> String {
+    let reason = broker.meet_deadlines().await;
     trigger.trigger();
     reason
 }

@@ -220,9 +220,11 @@ fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
             Some(Operation::Hold { packet_id: *packet_id, lsn: storage::Lsn(*lsn), body: body.clone() })
         }
         Request::TakeFromGroup { .. } => group::take(request, owner),
-        Request::SaveScan { filter, after_topic } => {
-            Some(Operation::SaveRetainedScan { filter: filter.clone(), after_topic: after_topic.clone() })
-        }
+        Request::SaveScan { filter, through, after_topic } => Some(Operation::SaveRetainedScan {
+            filter: filter.clone(),
+            through: storage::Lsn(*through),
+            after_topic: after_topic.clone(),
+        }),
     }
 }
 

@@ -1,36 +1,33 @@
 //! The clock that the shell passes in.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
+
+use barnacle_storage::Store;
 
 use crate::session::Now;
 
-/// Reads both clocks.
+/// Reads the store's clock, which outlives the process and does not jump.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: Instant,
+    store: barnacle_storage::Clock,
 }
 
 impl Clock {
-    /// Starts the monotonic count.
+    /// The clock of an open store.
     #[must_use]
-    pub fn start() -> Self {
-        Self { start: Instant::now() }
+    pub fn of(store: &Store) -> Self {
+        Self { store: store.clock() }
     }
 
     /// This moment.
     #[must_use]
     pub fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { monotonic_millis: millis(self.start.elapsed()), unix_millis: millis(unix) }
+        Now { monotonic_millis: self.store.elapsed_millis(), unix_millis: self.store.now_millis() }
     }
 
     /// The instant of a monotonic deadline.
     #[must_use]
     pub fn instant(&self, monotonic_millis: u64) -> Instant {
-        self.start + Duration::from_millis(monotonic_millis)
+        self.store.instant(monotonic_millis)
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

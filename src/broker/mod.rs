@@ -5,36 +5,35 @@
 //! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `held`: what waits while the store cannot keep it;
 //! - `live` and `mailbox`: what reaches a connection without the store;
-//! - `wills`: what is published when a connection ends badly;
+//! - `deadlines`: sessions that expire, wills that fall due;
 //! - `translate`: between the session machine's words and the store's.
 //!
 //! Nothing here reads or writes a socket: that is `connection`.
 
 mod batch;
 mod clock;
+mod commit;
+mod deadlines;
 mod group;
 mod held;
 mod live;
 mod mailbox;
 mod registry;
 mod translate;
-mod wills;
 
 use std::sync::Arc;
 
-use barnacle_storage::{Operation, Store, Transaction};
+use barnacle_storage::Store;
 
 pub use clock::Clock;
 
 pub(crate) use batch::{Batch, Owner};
+pub(crate) use commit::NotCommitted;
 pub(crate) use held::{HeldPublishes, HeldShare};
 pub(crate) use live::{LiveSubscriber, LiveSubscribers};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use registry::{Claim, Registry};
-pub(crate) use translate::{
-    delivery, exchange_to_store, outbound_to_store, place, restored, will_message, will_to_store,
-};
-pub(crate) use wills::{NotCommitted, Wills};
+pub(crate) use translate::{delivery, exchange_to_store, outbound_to_store, place, restored, will_to_store};
 
 use crate::session::{Incoming, Limits, Methods};
 
@@ -43,7 +42,6 @@ pub struct Broker {
     pub(crate) store: Store,
     pub(crate) live: LiveSubscribers,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) wills: Wills,
     pub(crate) held: Arc<HeldPublishes>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
@@ -67,13 +65,12 @@ impl Broker {
         let woken = Arc::clone(&held);
         store.watch_health(Arc::new(move || woken.wake_all()));
         Arc::new(Self {
+            clock: Clock::of(&store),
             store,
             live: LiveSubscribers::default(),
             registry: Arc::new(Registry::default()),
-            wills: Wills::default(),
             held,
             limits,
-            clock: Clock::start(),
             mailbox_bytes,
             methods,
         })
@@ -95,26 +92,5 @@ impl Broker {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// Ends sessions as their expiry passes. Returns when the store has failed, with the reason.
-    pub async fn expire_sessions(&self) -> String {
-        /// A session may outlive its expiry by this much, in milliseconds.
-        const EVERY_MILLIS: u64 = 1000;
-        loop {
-            tokio::time::sleep(std::time::Duration::from_millis(EVERY_MILLIS)).await;
-            let now = self.clock.now();
-            let due = self.store.next_expiry().is_some_and(|deadline| deadline <= now.unix_millis);
-            // An empty transaction asks whether the store still takes any.
-            let operations = due
-                .then_some(Operation::ExpireSessions { now_millis: now.unix_millis })
-                .into_iter()
-                .collect();
-            match self.commit(Transaction { fence: None, operations }).await {
-                Ok(committed) => self.publish_wills_of_ended(&committed).await,
-                Err(NotCommitted::Failed(reason)) => return reason,
-                Err(NotCommitted::Fenced) => unreachable!("a transaction without a fence is not fenced off"),
-            }
-        }
     }
 }

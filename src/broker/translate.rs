@@ -32,18 +32,13 @@ pub(crate) fn publish(
     targets: storage::Targets,
     scratch: &mut BytesMut,
 ) -> storage::Publish {
-    let retained = match (message.retain, message.payload.is_empty()) {
-        (false, _) => storage::RetainedChange::Leave,
-        (true, false) => storage::RetainedChange::Set,
-        (true, true) => storage::RetainedChange::Clear, // [MQTT-3.3.1-6]
-    };
     storage::Publish {
         topic: message.topic.clone(),
         body: storage::encode_message(message, scratch),
         expires_at_millis: message.expires_at_millis,
         qos: message.qos,
         targets,
-        retained,
+        retained: storage::RetainedChange::of(message),
     }
 }
 
@@ -133,20 +128,11 @@ fn options_from_store(options: storage::SubscriptionOptions) -> SubscriptionOpti
     }
 }
 
+/// A connection's will, as the store keeps it: when it is published, the store sets the times.
 pub(crate) fn will_to_store(will: &Will, publisher: &ByteString, now: Now) -> storage::Will {
     storage::Will {
         message: storage::Message { expires_at_millis: None, ..message(&will.message, publisher, now) },
         delay_interval: will.delay_interval,
         message_expiry_interval: will.message.message_expiry_interval,
-    }
-}
-
-/// A stored will, as the message that is published now.
-pub(crate) fn will_message(will: storage::Will, now: Now) -> storage::Message {
-    let lifetime = will.message_expiry_interval.map(|seconds| u64::from(seconds) * 1000);
-    storage::Message {
-        published_at_millis: now.unix_millis,
-        expires_at_millis: lifetime.map(|millis| now.unix_millis.saturating_add(millis)),
-        ..will.message
     }
 }

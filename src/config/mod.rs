@@ -93,6 +93,8 @@ pub struct Session {
     pub mqtt3_expiry: Option<Duration>,
     /// The longest Session Expiry Interval that is granted; `None` grants all.
     pub max_expiry: Option<Duration>,
+    /// From a start to when the wills of clients are due that were connected when the broker ended, at the latest.
+    pub will_grace: Duration,
 }
 
 /// The log.

@@ -176,6 +176,9 @@ settings! {
         /// The longest of all: seconds, or `never`. An MQTT 5 client that asks for more is told this one
         /// (Session Expiry Interval); for an older one the shorter of the two applies.
         max_expiry_seconds: Expiry = Expiry::Never;
+        /// How long the clients of a broker that died, or was stopped, have from its next start to come back before their
+        /// wills are published; one and a half keep-alives if that is less. A Will Delay comes on top.
+        will_grace_seconds: u64 = 60, from 0..=86_400;
     }
 
     /// The log, on standard error.

@@ -42,7 +42,10 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!(config.limits().max_inflight_messages.get(), 256);
     assert_eq!(config.limits().connect_timeout, Duration::from_secs(10));
     assert_eq!(config.limits().server_keep_alive_seconds, None);
-    assert_eq!(config.session(), &Session { mqtt3_expiry: None, max_expiry: None });
+    assert_eq!(
+        config.session(),
+        &Session { mqtt3_expiry: None, max_expiry: None, will_grace: Duration::from_secs(60) }
+    );
     let origins = &config.websocket().allowed_origins;
     assert!(origins.allows("null") && origins.allows("http://localhost:3000"));
     assert!(!origins.allows("https://elsewhere.example"));

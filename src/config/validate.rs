@@ -139,7 +139,7 @@ fn session(raw: &RawSession) -> Session {
         (Some(expiry), Some(max)) => Some(expiry.min(max)),
         (expiry, max) => expiry.or(max),
     };
-    Session { mqtt3_expiry, max_expiry }
+    Session { mqtt3_expiry, max_expiry, will_grace: Duration::from_secs(raw.will_grace_seconds) }
 }
 
 fn duration(expiry: Expiry) -> Option<Duration> {

@@ -27,7 +27,8 @@ pub(super) struct Connected<T> {
     pub(super) owner: Owner,
     pub(super) claim: Claim,
     pub(super) reader: Option<storage::Reader>,
-    pub(super) will: Option<storage::Will>,
+    /// What its last transaction is fenced with, if anything is kept of it: its session, or only its will.
+    pub(super) fence: Option<(storage::SessionId, storage::Epoch)>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) signal: Arc<Notify>,
 }
@@ -194,14 +195,14 @@ where
             clean_start: terms.clean_start,
             session_expiry_interval: terms.session_expiry_interval,
             protocol_level: terms.version.level(),
-            will: will.clone(),
+            keep_alive: terms.keep_alive,
+            will,
             now_millis: now.unix_millis,
         };
         let operations = vec![storage::Operation::Attach(attach)];
         let transaction = storage::Transaction { fence: None, operations };
         let mut committed = broker.commit(transaction).await.map_err(|_| Refusal::Store)?;
-        broker.wills.cancel(&terms.client_id);
-        broker.publish_wills_of_ended(&committed).await;
+        broker.deliver_wills(std::mem::take(&mut committed.wills));
         let kept = Kept::by(&committed.durable);
         let Some(storage::Answer::Attached(attached)) = committed.answers.drain(..).next() else {
             unreachable!("an Attach is answered with Attached");
@@ -222,7 +223,7 @@ where
             owner,
             claim,
             reader,
-            will,
+            fence: attached.fence,
             mailbox: Arc::new(mailbox),
             signal,
         })

@@ -43,7 +43,8 @@ pub(super) struct Running {
     pub(super) session: Session,
     pub(super) owner: Owner,
     pub(super) mailbox: Arc<Mailbox>,
-    pub(super) will: Option<storage::Will>,
+    /// What the last transaction is fenced with.
+    pub(super) fence: Option<(storage::SessionId, storage::Epoch)>,
     pub(super) log: Option<LogFeed>,
     pub(super) groups: Vec<GroupFeed>,
     pub(super) signal: Arc<Notify>,
@@ -99,7 +100,7 @@ where
         owner,
         mut claim,
         reader,
-        will,
+        fence,
         mailbox,
         signal,
     } = connected;
@@ -111,7 +112,7 @@ where
         session,
         owner,
         mailbox,
-        will,
+        fence,
         log,
         groups: Vec::new(),
         signal,
@@ -138,11 +139,14 @@ where
     };
     let farewell = running.leave(close);
     let last_bytes = running.session.output().split();
+    let (kept, when_kept) = tokio::sync::oneshot::channel();
     let last_words = async {
         let written = writer.write_all(&last_bytes).await;
         if written.is_ok() {
             let _ = writer.flush().await;
         }
+        // DISCONNECT has no acknowledgement but this: once we close, what it asked for is kept.
+        let _ = when_kept.await;
         let _ = writer.shutdown().await;
     };
     let last_effects = async move {
@@ -153,6 +157,8 @@ where
         // The next connection of this client may attach: our last state is kept, and what it publishes follows what we
         // published to live subscribers too.
         drop(claim);
+        // Who waits for it may have given up: the client has its time for our last words.
+        let _ = kept.send(());
     };
     // A client that does not take our last bytes does not keep us.
     let _ = tokio::join!(tokio::time::timeout(LINGER, last_words), last_effects);

@@ -543,8 +543,8 @@ impl Session {
     /// The current scan has come to this topic; `None`: to its end.
     pub fn retained_taken(&mut self, after_topic: Option<ByteString>) {
         if let (true, Some(scan)) = (self.durable, self.scans.current()) {
-            let filter = scan.filter.clone();
-            self.batch.push(Request::SaveScan { filter, after_topic: after_topic.clone() });
+            let (filter, through) = (scan.filter.clone(), scan.through);
+            self.batch.push(Request::SaveScan { filter, through, after_topic: after_topic.clone() });
         }
         self.scans.advance(after_topic);
     }

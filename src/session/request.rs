@@ -81,6 +81,8 @@ pub enum Request {
     SaveScan {
         /// The subscription's filter.
         filter: ByteString,
+        /// The LSN up to which it goes: which scan of this filter it is.
+        through: u64,
         /// Last topic handed out; `None`: the scan is done.
         after_topic: Option<ByteString>,
     },

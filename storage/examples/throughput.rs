@@ -86,6 +86,7 @@ fn attach(store: &Store, filter: &str) -> AttachedSession {
         clean_start: false,
         session_expiry_interval: u32::MAX,
         protocol_level: 5,
+        keep_alive: 0,
         will: None,
         now_millis: 0,
     };

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 use foldhash::fast::{FixedState, RandomState};
 use smallvec::SmallVec;
 
+use crate::clock::TimeMark;
 use crate::groups::Group;
 use crate::record::{Membership, SessionRow, SubscriptionRow};
 use crate::topics::{TopicTree, shared_filter};
@@ -34,6 +35,8 @@ pub(crate) struct Catalog {
     pub(crate) heads: Map<LogId, Head>,
     /// When detached sessions expire, in milliseconds since the Unix epoch.
     pub(crate) expiries: BTreeSet<(u64, SessionId)>,
+    /// When wills are due, in milliseconds since the Unix epoch.
+    pub(crate) wills_due: BTreeSet<(u64, SessionId)>,
     pub(crate) subscriptions: usize,
     pub(crate) connected: usize,
     /// The last LSN given out.
@@ -44,6 +47,8 @@ pub(crate) struct Catalog {
     pub(crate) commit: u64,
     /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
     pub(crate) moved: HashSet<SessionId, FixedState>,
+    /// Both clocks as the last batch that was written noted them.
+    pub(crate) time: TimeMark,
     /// Groups of which something has been taken since.
     pub(crate) moved_groups: HashSet<ByteString, FixedState>,
 }
@@ -59,6 +64,8 @@ pub(crate) struct Session {
     pub(crate) position: Lsn,
     pub(crate) session_expiry_interval: u32,
     pub(crate) last_packet_id: u16,
+    /// In seconds.
+    pub(crate) keep_alive: u16,
     pub(crate) protocol_level: u8,
     pub(crate) connected: bool,
     /// By filter.
@@ -66,6 +73,8 @@ pub(crate) struct Session {
     pub(crate) exchanges: Option<Box<Exchanges>>,
     pub(crate) inbound: Option<Box<PacketIdSet>>,
     pub(crate) will: Option<Box<Will>>,
+    /// When the will is due, in milliseconds since the Unix epoch; `None` while its connection lasts.
+    pub(crate) will_due_at_millis: Option<u64>,
     /// Of the current attachment.
     pub(crate) reader: Option<Reader>,
 }
@@ -82,9 +91,15 @@ pub(crate) struct Exchanges {
 pub(crate) struct StoredSubscription {
     pub(crate) filter: ByteString,
     pub(crate) options: SubscriptionOptions,
+    /// Since when messages have been kept for it, once `held`; its first SUBSCRIBE before that.
     pub(crate) start: Lsn,
+    /// It has been held with QoS 1 or 2, now or before: what came for it since `start` may wait in a log.
+    pub(crate) held: bool,
     pub(crate) retained_scan: Option<Box<RetainedScan>>,
+    /// The part of its filter's own log that it reads, as it was last held.
     pub(crate) membership: Option<Membership>,
+    /// Parts of the same log from before it went to QoS 0, as far as they are not read.
+    pub(crate) earlier: Box<[Membership]>,
 }
 
 /// A filter that durable sessions hold, or have held while its log lives.
@@ -133,6 +148,23 @@ impl Catalog {
             self.expiries.remove(&(deadline, id));
         }
     }
+
+    /// Says when the session's will is due; `None`: not for now.
+    pub(crate) fn set_will_due(&mut self, id: SessionId, due_at_millis: Option<u64>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut session.will_due_at_millis, due_at_millis) {
+            self.wills_due.remove(&(before, id));
+        }
+        if let Some(due) = due_at_millis {
+            self.wills_due.insert((due, id));
+        }
+    }
+
+    /// When the next session expires or the next will is due.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let first = |deadlines: &BTreeSet<(u64, SessionId)>| deadlines.first().map(|(deadline, _)| *deadline);
+        [first(&self.expiries), first(&self.wills_due)].into_iter().flatten().min()
+    }
 }
 
 impl Session {
@@ -145,12 +177,14 @@ impl Session {
             position: Lsn(0),
             session_expiry_interval: row.session_expiry_interval,
             last_packet_id: 0,
+            keep_alive: row.keep_alive,
             protocol_level: row.protocol_level,
             connected: row.connected,
             subscriptions: Vec::new(),
             exchanges: None,
             inbound: None,
             will: row.will.map(Box::new),
+            will_due_at_millis: row.will_due_at_millis,
             reader: None,
         }
     }
@@ -164,7 +198,9 @@ impl Session {
             connected: self.connected,
             detached_at_millis: self.detached_at_millis,
             unsaved_through: self.unsaved_through,
+            keep_alive: self.keep_alive,
             will: self.will.as_deref().cloned(),
+            will_due_at_millis: self.will_due_at_millis,
         }
     }
 
@@ -176,7 +212,7 @@ impl Session {
     }
 
     pub(crate) fn ended(&self) -> EndedSession {
-        EndedSession { client_id: self.client_id.clone(), will: self.will.as_deref().cloned() }
+        EndedSession { client_id: self.client_id.clone() }
     }
 
     pub(crate) fn find(&self, filter: &str) -> Result<usize, usize> {
@@ -185,7 +221,7 @@ impl Session {
 
     /// The parts of filters' logs that it reads.
     pub(crate) fn memberships(&self) -> impl Iterator<Item = Membership> {
-        self.subscriptions.iter().filter_map(|subscription| subscription.membership)
+        self.subscriptions.iter().flat_map(StoredSubscription::parts)
     }
 
     pub(crate) fn outbound(&self) -> Outbound {
@@ -243,8 +279,10 @@ impl StoredSubscription {
         SubscriptionRow {
             options: self.options,
             start: self.start,
+            held: self.held,
             retained_scan: self.retained_scan.as_deref().cloned(),
             membership: self.membership,
+            earlier: self.earlier.to_vec(),
         }
     }
 
@@ -265,6 +303,25 @@ impl StoredSubscription {
     /// Whether its session is a member of the filter's group.
     pub(crate) fn is_shared(&self) -> bool {
         shared_filter(&self.filter).is_some()
+    }
+
+    /// The parts of its filter's own log that it reads.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Membership> {
+        self.earlier.iter().copied().chain(self.membership)
+    }
+
+    /// It is held once more after it had gone to QoS 0: what waits of the part before stays its own.
+    pub(crate) fn hold_again(&mut self, membership: Option<Membership>, position: Lsn) {
+        /// So many changes back and forth, and what came between the oldest two counts as kept.
+        const MOST: usize = 16;
+        let unread = |part: &Membership| part.until > part.from.max(position);
+        let mut parts: Vec<Membership> = self.parts().filter(unread).collect();
+        if parts.len() > MOST {
+            let oldest = parts.remove(0);
+            parts[0].from = oldest.from;
+        }
+        self.earlier = parts.into();
+        self.membership = membership;
     }
 }
 

@@ -14,12 +14,13 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`,
-//! and `space` and `health` look after its room; `catalog`, `tail`, `groups` and `reader` are the memory; `committer` changes
-//! them, `read` and `retained` read them, `recovery` and `trim` begin and clean up.
+//! and `space` and `health` look after its room; `catalog`, `tail`, `groups` and `reader` are the memory; `clock` is the
+//! time; `committer` changes them, `read` and `retained` read them, `recovery` begins, `trim` and `sweep` clean up.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
 mod catalog;
+mod clock;
 mod committer;
 mod engine;
 mod error;
@@ -43,11 +44,13 @@ mod space;
 mod statistics;
 mod stepper;
 mod store;
+mod sweep;
 mod tail;
 pub mod topics;
 mod transaction;
 mod trim;
 
+pub use clock::{Clock, WallClock};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use groups::{GroupMember, Pulled, Span};
@@ -56,7 +59,8 @@ pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Space, Trimming};
 pub use outcome::{
-    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, Subscribed, Targets,
+    Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, PublishedWill, Subscribed,
+    Targets,
 };
 pub use packet_ids::PacketIdSet;
 pub use read::{Budget, Pass};
@@ -69,5 +73,5 @@ pub use stepper::Stepper;
 pub use store::{Counts, Store};
 pub use transaction::{
     Attach, Detach, Exchange, GroupTake, NewSubscription, Operation, Outbound, Publish, RetainedChange,
-    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will,
+    RetainedScan, Subscription, SubscriptionOptions, Transaction, Will, WillFate,
 };

@@ -1,7 +1,9 @@
 //! How a store is opened.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use crate::WallClock;
 
 use crate::Memory;
 
@@ -20,6 +22,11 @@ pub struct Options {
     pub trimming: Trimming,
     /// How much space must be left on the disk.
     pub space: Space,
+    /// How long, at most, after the store was opened the connections that a crash broke count as ended, and their wills
+    /// fall due; one and a half keep-alives if that is sooner.
+    pub will_grace: Duration,
+    /// Where the time comes from; see [`crate::Clock`] for what is made of it.
+    pub wall_clock: WallClock,
 }
 
 impl Options {
@@ -37,6 +44,8 @@ impl Options {
             tail_cache_bytes: 16 * 1024 * 1024,
             trimming: Trimming::default(),
             space: Space::default(),
+            will_grace: Duration::from_secs(60),
+            wall_clock: SystemTime::now,
         }
     }
 }

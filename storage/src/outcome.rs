@@ -1,6 +1,6 @@
 //! What the committer answers.
 
-use crate::{Epoch, LogId, Lsn, Outbound, PacketIdSet, SessionId, Subscription};
+use crate::{Epoch, LogId, Lsn, Message, Outbound, PacketIdSet, SessionId, Subscription};
 
 /// Proof that a transaction is as durable as the configured mode makes it. Only the committer makes one, and an
 /// acknowledgement that promises durability can be built from nothing else.
@@ -25,11 +25,23 @@ pub struct Committed {
     pub durable: Durable,
     /// The store's head when it was published: everything at or below is readable.
     pub head: Lsn,
-    /// LSN of its first Publish operation; the others follow one by one. Without one, the last LSN given out
+    /// LSN of its first Publish operation; the others follow one by one, unless a will comes between. Without one, the last LSN given out
     /// before its place in the order (what `TakePosition` asks for).
     pub lsn: Lsn,
     /// An answer for each operation that has one, in order.
     pub answers: Vec<Answer>,
+    /// The wills that it has published, in order: of sessions that it has ended, and those that were due. They are in the
+    /// logs of those who want them; who else wants them has to be told.
+    pub wills: Vec<PublishedWill>,
+}
+
+/// A will that was published and removed, both at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedWill {
+    /// Its LSN.
+    pub lsn: Lsn,
+    /// The message, with the time at which it was published and its deadline.
+    pub message: Message,
 }
 
 /// The answer to one operation.
@@ -50,8 +62,11 @@ pub enum Answer {
 pub struct Attached {
     /// A stored session was resumed: Session Present.
     pub present: bool,
-    /// The stored session; `None` when it ends with its connection and nothing is stored.
+    /// The stored session; `None` when it ends with its connection.
     pub session: Option<AttachedSession>,
+    /// What the connection's last transaction, its [`crate::Operation::Detach`], is to be fenced with: the stored session, or
+    /// the will that is kept of one that ends with its connection. `None`: nothing is kept.
+    pub fence: Option<(SessionId, Epoch)>,
 }
 
 /// A stored session, handed over.
@@ -88,8 +103,6 @@ pub struct Subscribed {
 pub struct EndedSession {
     /// Whose.
     pub client_id: bytestring::ByteString,
-    /// Its will, not yet published.
-    pub will: Option<crate::Will>,
 }
 
 /// Where a publish goes: the logs that durable subscriptions gave it, as of one version of the subscriptions.

@@ -94,6 +94,8 @@ pub(crate) fn load(engine: &dyn Engine, options: &Options, floors: &Floors) -> R
     for id in sessions {
         floors.add(id.own_log());
         catalog.set_expiry(id, true);
+        let due = catalog.sessions[&id].will_due_at_millis;
+        catalog.set_will_due(id, due);
         catalog.moved.insert(id);
     }
     for log in catalog.logs.keys() {
@@ -166,8 +168,10 @@ impl Loader<'_> {
                 filter: filter.into(),
                 options: row.options,
                 start: row.start,
+                held: row.held,
                 retained_scan: row.retained_scan.map(Box::new),
                 membership: row.membership,
+                earlier: row.earlier.into(),
             });
             catalog.subscriptions += 1;
             Ok(())
@@ -225,8 +229,8 @@ impl Loader<'_> {
                     let key = keys::subscription(*id, &subscription.filter);
                     self.damaged(keys::SUBSCRIPTION, &key, DecodeError::Malformed(reason))
                 };
-                if let Some(membership) = subscription.membership {
-                    let log = logs.get_mut(&membership.log).filter(|log| log.filter == subscription.filter);
+                for part in subscription.parts() {
+                    let log = logs.get_mut(&part.log).filter(|log| log.filter == subscription.filter);
                     log.ok_or_else(|| damaged("log of a filter"))?.members.insert(*id);
                 }
                 if subscription.is_shared() {

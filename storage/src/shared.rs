@@ -1,7 +1,7 @@
 //! What the store's threads share, and in which order its locks are taken: catalog, routes, readers, tail.
 
 use std::sync::atomic::{
-    AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,9 +17,10 @@ use crate::health::Board;
 use crate::reader::Readers;
 use crate::space::SpaceWatch;
 use crate::statistics::Counters;
+use crate::sweep::{NextRetainedExpiry, Sweep};
 use crate::tail::Tail;
 use crate::trim::Trimmer;
-use crate::{CommitError, LogId, Lsn, Options};
+use crate::{Clock, CommitError, LogId, Lsn, Options};
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) pools: Pools,
     pub(crate) floors: Floors,
     pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
     /// The last published LSN.
     head: AtomicU64,
     /// The last batch that was written.
@@ -40,8 +42,8 @@ pub(crate) struct Shared {
     acknowledged_commit: AtomicU64,
     /// The last batch that is as durable as the mode will make it.
     durable_commit: AtomicU64,
-    /// When the next detached session expires, in milliseconds since the Unix epoch; `u64::MAX`: none does.
-    next_expiry: AtomicU64,
+    /// When the next session expires or the next will is due, in milliseconds since the Unix epoch; `u64::MAX`: never.
+    next_deadline: AtomicU64,
     /// Logs that ended, and the batch that must be durable before they are dead.
     pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
     pub(crate) trimmer: Mutex<Trimmer>,
@@ -49,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) space: SpaceWatch,
     /// Held by the one that opens the engine again, and by the committer while it must find it open.
     pub(crate) mending: Mutex<()>,
+    pub(crate) sweep: Mutex<Sweep>,
+    pub(crate) next_retained_expiry: NextRetainedExpiry,
+    /// Nobody can stop the store yet, or use it.
+    opening: AtomicBool,
     failure: OnceLock<Arc<str>>,
     stop: Mutex<bool>,
     stopping: Condvar,
@@ -61,6 +67,7 @@ impl Shared {
         catalog: Catalog,
         routes: Routes,
         floors: Floors,
+        clock: Clock,
     ) -> Shared {
         let pools = Pools::default();
         for (filter, group) in &catalog.groups {
@@ -71,7 +78,7 @@ impl Shared {
             tail: RwLock::new(Tail::new(options.tail_cache_bytes, catalog.last)),
             written_commit: AtomicU64::new(catalog.commit),
             durable_commit: AtomicU64::new(catalog.commit),
-            next_expiry: AtomicU64::new(u64::MAX),
+            next_deadline: AtomicU64::new(u64::MAX),
             queue: Queue::default(),
             catalog: Mutex::new(catalog),
             routes: RwLock::new(routes),
@@ -87,12 +94,16 @@ impl Shared {
             },
             mending: Mutex::default(),
             acknowledged_commit: AtomicU64::new(0),
+            sweep: Mutex::default(),
+            next_retained_expiry: NextRetainedExpiry::default(),
+            opening: AtomicBool::new(true),
             failure: OnceLock::new(),
             stop: Mutex::new(false),
             stopping: Condvar::new(),
             options,
             engine,
             floors,
+            clock,
         }
     }
 
@@ -127,12 +138,21 @@ impl Shared {
         self.durable_commit.fetch_max(commit, AcqRel);
     }
 
-    pub(crate) fn next_expiry(&self) -> Option<u64> {
-        Some(self.next_expiry.load(Relaxed)).filter(|millis| *millis != u64::MAX)
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        Some(self.next_deadline.load(Relaxed)).filter(|millis| *millis != u64::MAX)
     }
 
-    pub(crate) fn set_next_expiry(&self, millis: Option<u64>) {
-        self.next_expiry.store(millis.unwrap_or(u64::MAX), Relaxed);
+    pub(crate) fn set_next_deadline(&self, millis: Option<u64>) {
+        self.next_deadline.store(millis.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The store is open: it is used from here on, and can be stopped.
+    pub(crate) fn opened(&self) {
+        self.opening.store(false, Relaxed);
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.load(Relaxed)
     }
 
     /// The first failure is the one that counts: nothing is committed from here on.

@@ -42,6 +42,8 @@ counters! {
     rescued_exchanges,
     /// Times that the engine was closed and opened again because a write or a sync had failed.
     reopenings,
+    /// Retained messages removed because they had expired.
+    expired_retained,
     /// Times that a part of a log was rewritten to make space free.
     trims,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -17,9 +17,9 @@ use crate::shared::Shared;
 use crate::space;
 use crate::trim;
 use crate::{
-    Budget, CloseError, CommitError, Durability, Exchange, GroupMember, Health, Lsn, Message, OpenError,
-    Operation, Options, Outcome, Pass, Pulled, ReadError, Reader, Recovery, RetainedPage, RetainedScan,
-    SessionId, Statistics, Stepper, Targets, Transaction, Watch,
+    Budget, Clock, CloseError, CommitError, Durability, Exchange, GroupMember, Health, Lsn, Message,
+    OpenError, Operation, Options, Outcome, Pass, Pulled, ReadError, Reader, Recovery, RetainedPage,
+    RetainedScan, SessionId, Statistics, Stepper, Targets, Transaction, Watch,
 };
 
 /// The open store. Cheap to clone; when the last clone is dropped without [`Store::close`], it stops as it would in a crash:
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// When the directory is in use, holds something else or data of a newer version, or cannot be read.
     pub fn open(options: Options) -> Result<(Store, Recovery), OpenError> {
-        let (shared, recovery) = open(options, now_millis())?;
+        let (shared, recovery) = open(options, None)?;
         let threads = Mutex::new(start_threads(&shared));
         Ok((Store { handle: Arc::new(Handle { shared, threads }) }, recovery))
     }
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn open_stepped(options: Options, now_millis: u64) -> Result<(Store, Stepper, Recovery), OpenError> {
-        let (shared, recovery) = open(options, now_millis)?;
+        let (shared, recovery) = open(options, Some(now_millis))?;
         let stepper = Stepper::new(shared.clone());
         let store = Store { handle: Arc::new(Handle { shared, threads: Mutex::default() }) };
         Ok((store, stepper, recovery))
@@ -190,9 +190,15 @@ impl Store {
         counts(&self.handle.shared)
     }
 
-    /// When the next detached session expires, in milliseconds since the Unix epoch; see [`Operation::ExpireSessions`].
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.handle.shared.next_expiry()
+    /// When the next session expires or the next will is due, in milliseconds since the Unix epoch on the store's clock; see
+    /// [`Operation::ExpireSessions`] and [`Operation::PublishDueWills`].
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.handle.shared.next_deadline()
+    }
+
+    /// The clock that all deadlines go by.
+    pub fn clock(&self) -> Clock {
+        self.handle.shared.clock
     }
 
     /// How the store is.
@@ -266,6 +272,7 @@ fn needs_fence(operation: &Operation) -> bool {
         operation,
         Operation::Attach(_)
             | Operation::ExpireSessions { .. }
+            | Operation::PublishDueWills { .. }
             | Operation::Publish(_)
             | Operation::JoinGroup { .. }
             | Operation::LeaveGroup { .. }
@@ -274,8 +281,8 @@ fn needs_fence(operation: &Operation) -> bool {
     )
 }
 
-/// Opens the engine, recovers what it has, and settles what a crash has interrupted.
-fn open(options: Options, now_millis: u64) -> Result<(Arc<Shared>, Recovery), OpenError> {
+/// Opens the engine, recovers what it has, and settles what a crash has interrupted. A simulator says what time it is.
+fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>, Recovery), OpenError> {
     let began = Instant::now();
     let floors = Floors::default();
     let (engine, marked) = open_engine(&options, &floors)?;
@@ -286,9 +293,12 @@ fn open(options: Options, now_millis: u64) -> Result<(Arc<Shared>, Recovery), Op
     let interrupted_sessions = catalog.connected;
 
     let directory = options.directory.clone();
-    let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors));
-    let ended = begin(&shared, now_millis)
-        .map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
+    let clock = match simulated_millis {
+        Some(now_millis) => Clock::standing(now_millis),
+        None => Clock::resume((!new).then_some(state.time), options.wall_clock),
+    };
+    let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors, clock));
+    let ended = begin(&shared).map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
     let counts = counts(&shared);
     let recovery = Recovery {
         sessions: counts.sessions,
@@ -306,6 +316,7 @@ fn open(options: Options, now_millis: u64) -> Result<(Arc<Shared>, Recovery), Op
     if lost.is_some() {
         tracing::error!(%recovery, "acknowledged data is lost");
     }
+    shared.opened();
     Ok((shared, recovery))
 }
 
@@ -319,17 +330,36 @@ fn open_engine(options: &Options, floors: &Floors) -> Result<(Box<dyn Engine>, u
     }
 }
 
-/// The first batch: it settles the sessions that were interrupted, and takes back the mark of an orderly end.
-fn begin(shared: &Shared, now_millis: u64) -> Result<Vec<crate::EndedSession>, CommitError> {
-    let (ended, prepared) = {
+/// The first batches: they settle the sessions that were interrupted, take back the mark of an orderly end, and do what fell
+/// due while the store was closed.
+fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
+    let now_millis = shared.clock.now_millis();
+    let mut ended = Vec::new();
+    let settle = |apply: &mut Apply<'_>| {
+        apply.put_schema(SCHEMA);
+        apply.settle_sessions(now_millis)
+    };
+    ended.extend(commit_alone(shared, settle)?);
+    while shared.next_deadline().is_some_and(|deadline| deadline <= now_millis) {
+        let overdue = |apply: &mut Apply<'_>| {
+            apply.publish_due_wills(now_millis);
+            apply.expire_sessions(now_millis)
+        };
+        ended.extend(commit_alone(shared, overdue)?);
+    }
+    Ok(ended)
+}
+
+/// Commits a batch of the store's own, before there is a committer.
+fn commit_alone<R>(shared: &Shared, change: impl FnOnce(&mut Apply<'_>) -> R) -> Result<R, CommitError> {
+    let (result, prepared) = {
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
-        let ended = apply.settle_sessions(now_millis);
-        apply.put_schema(SCHEMA);
-        (ended, apply.finish())
+        let result = change(&mut apply);
+        (result, apply.finish())
     };
     committer::write_and_publish(shared, prepared)?;
-    Ok(ended)
+    Ok(result)
 }
 
 fn start_threads(shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
@@ -369,7 +399,13 @@ fn mark_closed(shared: &Shared) -> Result<(), EngineError> {
     }
     let mut catalog = shared.catalog.lock();
     catalog.commit += 1;
-    let state = State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: true };
+    let state = State {
+        commit: catalog.commit,
+        last: catalog.last,
+        next_id: catalog.next_id,
+        clean: true,
+        time: shared.clock.mark(),
+    };
     let mut writes = WriteBatch::default();
     writes.put(keys::META, keys::STATE, record::encode_state(&state));
     shared.engine.write(&writes, true)?;
@@ -377,11 +413,6 @@ fn mark_closed(shared: &Shared) -> Result<(), EngineError> {
         tracing::warn!(%error, "the commit mark was not written");
     }
     shared.engine.flush()
-}
-
-fn now_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -405,6 +436,7 @@ mod tests {
                 clean_start: false,
                 session_expiry_interval: 1,
                 protocol_level: 5,
+                keep_alive: 0,
                 will: None,
                 now_millis: 0,
             };

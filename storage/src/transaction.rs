@@ -22,11 +22,17 @@ pub enum Operation {
     Attach(Attach),
     /// The fenced session's connection has ended (or its terms changed at DISCONNECT).
     Detach(Detach),
-    /// Ends the fenced session: its subscriptions, exchanges, own log and will go.
+    /// Ends the fenced session: its subscriptions, exchanges, own log and will go. The will is not published.
     End,
-    /// Ends every detached session whose expiry has passed at `now_millis`.
+    /// Ends detached sessions whose expiry has passed at `now_millis`, and publishes their wills: a bounded number, the
+    /// longest overdue first; see [`crate::Store::next_deadline`] for whether there are more.
     ExpireSessions {
-        /// Milliseconds since the Unix epoch.
+        /// Milliseconds since the Unix epoch, on the store's clock.
+        now_millis: u64,
+    },
+    /// Publishes the wills that are due at `now_millis`: bounded in the same way.
+    PublishDueWills {
+        /// Milliseconds since the Unix epoch, on the store's clock.
         now_millis: u64,
     },
     /// Appends a message to the logs of its targets, and keeps or clears it as retained. Takes one LSN, whether
@@ -61,12 +67,12 @@ pub enum Operation {
     SaveInbound(PacketIdSet),
     /// Replaces the fenced session's outbound state.
     SaveOutbound(Outbound),
-    /// Replaces the fenced session's will (`None` removes it).
-    SaveWill(Option<Will>),
     /// Advances or ends (`None`) the retained scan of one of the fenced session's subscriptions.
     SaveRetainedScan {
         /// The subscription.
         filter: ByteString,
+        /// Which scan, by its [`RetainedScan::through`]: that of an earlier SUBSCRIBE is left alone.
+        through: Lsn,
         /// The last topic handed out; `None`: the scan is done.
         after_topic: Option<ByteString>,
     },
@@ -112,9 +118,12 @@ pub struct Attach {
     pub session_expiry_interval: u32,
     /// Protocol level, 3, 4 or 5.
     pub protocol_level: u8,
-    /// Will message of this connection.
+    /// Keep-alive in seconds, as granted; 0: none. After a crash it says how long a client may be silent before its
+    /// connection counts as ended.
+    pub keep_alive: u16,
+    /// Will message of this connection. It is kept even when the session is not [MQTT-3.1.2-7].
     pub will: Option<Will>,
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch, on the store's clock ([`crate::Store::clock`]).
     pub now_millis: u64,
 }
 
@@ -123,8 +132,22 @@ pub struct Attach {
 pub struct Detach {
     /// Session Expiry Interval from here on, in seconds. 0 ends the session.
     pub session_expiry_interval: u32,
-    /// Milliseconds since the Unix epoch: the expiry counts from here.
+    /// What becomes of the will.
+    pub will: WillFate,
+    /// Milliseconds since the Unix epoch, on the store's clock: expiry and Will Delay count from here.
     pub now_millis: u64,
+}
+
+/// What becomes of a will when its connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WillFate {
+    /// It goes unpublished: the client said good-bye [MQTT-3.14.4-3].
+    Forget,
+    /// It is published when its Will Delay has passed or the session ends, whichever comes first [MQTT-3.1.3-9].
+    Publish,
+    /// The broker ends, not the client: when the store is opened again, the will is due as if the connection had broken
+    /// then.
+    Keep,
 }
 
 /// A message to be stored.
@@ -237,10 +260,22 @@ pub struct Exchange {
 /// A will, kept with its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Will {
-    /// Topic, properties, payload, QoS and RETAIN; its `published_at_millis` and deadline are set when it is published.
+    /// Topic, properties, payload, QoS and RETAIN; its `published_at_millis` and deadline are set when it is published
+    /// [MQTT-3.1.2-8].
     pub message: crate::Message,
     /// Will Delay Interval in seconds.
     pub delay_interval: u32,
-    /// Message Expiry Interval in seconds.
+    /// Message Expiry Interval in seconds, counted from when it is published [MQTT 5.0, 3.1.3.2.4].
     pub message_expiry_interval: Option<u32>,
+}
+
+impl RetainedChange {
+    /// What a message does, by its RETAIN flag and its payload [MQTT-3.3.1-6].
+    pub fn of(message: &crate::Message) -> RetainedChange {
+        match (message.retain, message.payload.is_empty()) {
+            (false, _) => RetainedChange::Leave,
+            (true, false) => RetainedChange::Set,
+            (true, true) => RetainedChange::Clear,
+        }
+    }
 }

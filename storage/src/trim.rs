@@ -1,4 +1,4 @@
-//! Trimming: finding out what of the logs is dead, and making its space free.
+//! The trimmer's turns, and trimming: finding out what of the logs is dead, and making its space free.
 //!
 //! A log is dead up to its floor: the lowest of what its readers' positions and open exchanges still need, and always
 //! below its last entry, so that its last block stays and its ordinals go on. Floors are given to the compaction
@@ -17,6 +17,7 @@ use crate::keys;
 use crate::read::log_bounds;
 use crate::shared::Shared;
 use crate::statistics::add;
+use crate::sweep;
 use crate::{Exchange, LogId, Lsn, SessionId};
 
 /// When space is short, this part of the usual dead bytes is worth rewriting.
@@ -58,12 +59,24 @@ pub(crate) fn turn(shared: &Shared) {
     if shared.failure().is_some() {
         return;
     }
+    sweep::turn(shared);
+    note_jump(shared);
     let mut trimmer = shared.trimmer.lock();
     let survey = survey(&mut shared.catalog.lock(), shared);
     rescue(shared, &survey.exchanges);
     trimmer.pending.push((survey.commit, settled_floors(shared, survey.floors)));
     trimmer.settle(shared);
     trimmer.reclaim(shared);
+}
+
+/// A clock that was set is noted soon: a start after a crash takes the difference for time that has passed.
+fn note_jump(shared: &Shared) {
+    let noted = shared.catalog.lock().time;
+    if shared.clock.mark().jumped_since(noted) {
+        tracing::warn!("the wall clock was set; deadlines go on as if it had not been");
+        // A closed queue means that the store is closed, which notes the time as well.
+        drop(shared.queue.push(Work::NoteTime));
+    }
 }
 
 fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
@@ -98,12 +111,13 @@ fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
         let needs = known.members.iter().map(|member| catalog.sessions[member].floor(log, OPEN_END));
         return needs.min().unwrap_or(OPEN_END).min(group.open.floor());
     }
-    let needs = known.members.iter().filter_map(|member| {
+    let needs = known.members.iter().flat_map(|member| {
         let session = &catalog.sessions[member];
         let at = session.find(&known.filter).expect("who reads a filter's log subscribes to it");
-        let part = session.subscriptions[at].membership.expect("who reads a filter's log has a part of it");
-        let floor = session.floor(log, part.from);
-        (floor < part.until).then_some(floor)
+        session.subscriptions[at].parts().filter_map(move |part| {
+            let floor = session.floor(log, part.from);
+            (floor < part.until).then_some(floor)
+        })
     });
     needs.min().unwrap_or(OPEN_END)
 }

@@ -131,6 +131,20 @@ impl Ledger {
         Some(self.messages.get(publisher)?.get(number)?.sent)
     }
 
+    /// The QoS that a message was published with; `None` for one that has no number or was never sent.
+    pub(crate) fn qos_of(&self, id: MessageId) -> Option<u8> {
+        let MessageId::Numbered { publisher, number } = id else { return None };
+        Some(self.messages.get(publisher)?.get(number)?.qos)
+    }
+
+    /// The messages of a publisher that have numbers, with topic and the moment when they were first sent.
+    pub(crate) fn numbered(&self, publisher: usize) -> impl Iterator<Item = (MessageId, Topic, Moment)> {
+        let messages = self.messages[publisher].iter().enumerate();
+        messages.map(move |(number, message)| {
+            (MessageId::Numbered { publisher, number }, message.topic, message.sent)
+        })
+    }
+
     /// A session received a message as a new one, not as a redelivery that it knows. Errs if it should not have.
     pub(crate) fn delivered(
         &mut self,

@@ -2,15 +2,19 @@
 //! sessions check that every promise holds. `BARNACLE_KILL_SEED` and `BARNACLE_KILL_ROUNDS` repeat or lengthen a run.
 //!
 //! [`world`] is what the threads share; [`publisher`]s and [`subscriber`]s are the clients, each with what a client
-//! keeps across connections ([`outbound`], [`inbound`]) and the rules for what a server may send it. The [`ledger`]
-//! and the [`session`]s in it know who is owed what; [`retained`] looks with new eyes; [`report`] counts what the kills
-//! hit.
+//! keeps across connections ([`outbound`], [`inbound`]) and the rules for what a server may send it; [`mortal`]s have
+//! wills. The [`ledger`] and the [`session`]s in it know who is owed what, the [`crew`] what the members of a shared
+//! subscription are owed together, the [`estate`] what becomes of wills; [`retained`] looks with new eyes; [`report`]
+//! counts what the kills hit.
 
 pub(crate) mod broker;
+mod crew;
+mod estate;
 mod inbound;
 mod ledger;
 mod link;
 mod message;
+mod mortal;
 mod outbound;
 mod publisher;
 mod random;
@@ -23,19 +27,23 @@ mod world;
 
 use barnacle_wire::Version;
 use broker::Broker;
+use mortal::{Heir, Mortal};
 use publisher::Publisher;
 use random::Random;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 use subscriber::{Habits, Subscriber};
-use topics::{PUBLISHERS, filters};
-use world::{Mode, World};
+use topics::{PUBLISHERS, crew_filter, filters};
+use world::{Books, Mode, World};
 
 /// Rounds of a campaign; each ends with a kill.
 const ROUNDS: u64 = 42;
 
 /// Messages acknowledged in a round before it may end.
 const ACKNOWLEDGED: u64 = 500;
+
+/// Threads of clients with wills.
+const MORTALS: usize = 3;
 
 /// How long the broker may take to listen.
 const START: Duration = Duration::from_secs(20);
@@ -44,7 +52,7 @@ const START: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
-fn nothing_acknowledged_is_lost_to_kills() {
+fn campaign_of_kills_loses_nothing_acknowledged() {
     let seed = setting("BARNACLE_KILL_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is past 1970");
         u64::from(since.subsec_nanos()) ^ since.as_secs() << 20
@@ -66,7 +74,17 @@ fn nothing_acknowledged_is_lost_to_kills() {
             let subscriber = Subscriber::new(&world, index, habits.clone(), random.fork(200 + index as u64));
             scope.spawn(move || subscriber.run());
         }
-        Campaign { world: &world, broker: &mut broker, random: random.fork(0) }.run(rounds)
+        let mut campaign = Campaign { world: &world, broker: &mut broker, random: random.fork(0) };
+        campaign.start()?;
+        // Before anybody has a will, somebody must wait for it.
+        let mut heir = Heir::new(&world);
+        heir.prepare()?;
+        scope.spawn(move || heir.run());
+        for name in 0..MORTALS {
+            let mortal = Mortal::new(&world, name, random.fork(300 + name as u64));
+            scope.spawn(move || mortal.run());
+        }
+        campaign.run(rounds)
     });
     let report = world.books().report.clone();
     tell(&format!("kill campaign: {:.1} s\n{report}", world.begin.elapsed().as_secs_f64()));
@@ -97,7 +115,6 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     fn run(&mut self, rounds: u64) -> Result<(), String> {
-        self.start()?;
         for round in 0..rounds {
             self.round(round).map_err(|failure| format!("round {round}: {failure}"))?;
             if round % 3 == 2 || round + 1 == rounds {
@@ -178,6 +195,7 @@ impl Campaign<'_> {
                 return Err(format!("{} messages are not acknowledged", books.ledger.in_flight()));
             }
             let missing = books.ledger.missing(10);
+            let missing_elsewhere = [books.crew.missing(&books.ledger, 10), books.estate.missing()].concat();
             let unsettled: Vec<String> = books
                 .unsettled
                 .iter()
@@ -186,8 +204,10 @@ impl Campaign<'_> {
                     waits.as_ref().map(|waits| format!("session-{session}: {waits}"))
                 })
                 .collect();
-            if missing.is_empty() && unsettled.is_empty() {
-                books.ledger.checkpoint();
+            if missing.is_empty() && missing_elsewhere.is_empty() && unsettled.is_empty() {
+                let Books { ledger, crew, .. } = &mut *books;
+                ledger.checkpoint();
+                crew.checkpoint(ledger);
                 return Ok(());
             }
             let lost: Vec<String> = missing
@@ -195,6 +215,7 @@ impl Campaign<'_> {
                 .map(|(session, id, topic)| {
                     format!("session-{session} lacks {id} on {}", topics::topics()[*topic])
                 })
+                .chain(missing_elsewhere)
                 .collect();
             Err(format!("lost (the first ten): {lost:#?}\nunsettled: {}", unsettled.join("\n")))
         })?;
@@ -247,6 +268,15 @@ fn habits(random: &Random) -> Vec<Habits> {
         away: 0,
         take_over: 0,
         reset: 0,
+        crew: false,
+        passing: false,
+    };
+    let crew = |version, qos| Habits {
+        stable: vec![(crew_filter(), qos)],
+        crew: true,
+        leave: 50,
+        away: 200,
+        ..one(version, &[])
     };
     let (v311, v5) = (Version::V311, Version::V5);
     let mut habits = vec![
@@ -262,6 +292,13 @@ fn habits(random: &Random) -> Vec<Habits> {
     for one in &mut habits {
         one.churn += random.below(50);
     }
+    // The first two stay in the group. The others leave at QoS 1 what they have not acknowledged: nothing may be lost.
+    habits.extend([
+        crew(v5, 2),
+        Habits { take_over: 50, ..crew(v311, 2) },
+        Habits { reset: 100, ..crew(v5, 1) },
+        Habits { passing: true, leave: 200, ..crew(v5, 1) },
+    ]);
     habits
 }
 

@@ -45,6 +45,22 @@ pub(crate) struct Report {
     pub(crate) retained_found: u64,
     /// Topics looked up that rightly had none.
     pub(crate) retained_absent: u64,
+    /// Messages of the shared subscription that a member got.
+    pub(crate) group_delivered: u64,
+    /// Those of them that another member had got before, and left.
+    pub(crate) group_handed_on: u64,
+    /// Exchanges of members of the group that were open at a kill.
+    pub(crate) group_open: u64,
+    /// Members of the group whose session ended.
+    pub(crate) group_ended: u64,
+    /// Wills published.
+    pub(crate) wills_published: u64,
+    /// Wills of clients that said good-bye.
+    pub(crate) wills_withdrawn: u64,
+    /// Wills of clients that were connected when the broker died.
+    pub(crate) wills_orphaned: u64,
+    /// Wills with a Will Delay.
+    pub(crate) wills_delayed: u64,
 }
 
 impl Report {
@@ -53,7 +69,7 @@ impl Report {
         self.rows().into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
     }
 
-    fn rows(&self) -> [(&'static str, u64); 20] {
+    fn rows(&self) -> [(&'static str, u64); 28] {
         [
             ("kills of a serving broker", self.kills),
             ("kills during recovery", self.kills_in_recovery),
@@ -75,6 +91,14 @@ impl Report {
             ("subscriptions removed", self.unsubscribed),
             ("retained messages found as they must be", self.retained_found),
             ("retained messages absent as they must be", self.retained_absent),
+            ("messages of the group delivered", self.group_delivered),
+            ("messages of the group handed on to another member", self.group_handed_on),
+            ("exchanges of group members open at a kill", self.group_open),
+            ("sessions of group members ended", self.group_ended),
+            ("wills published", self.wills_published),
+            ("wills withdrawn by a good-bye", self.wills_withdrawn),
+            ("wills of clients connected at a kill", self.wills_orphaned),
+            ("wills with a delay", self.wills_delayed),
         ]
     }
 }
@@ -90,7 +114,7 @@ impl fmt::Display for Report {
 
 #[test]
 fn a_count_of_zero_is_named() {
-    assert_eq!(Report::default().never_hit().len(), 20);
+    assert_eq!(Report::default().never_hit().len(), 28);
     let report = Report { kills: 1, ..Report::default() };
     assert!(!report.never_hit().contains(&"kills of a serving broker"));
 }

@@ -6,7 +6,7 @@ use super::link::{Attempt, Event, Link, ReadEnd, Trail};
 use super::message::MessageId;
 use super::random::Random;
 use super::session::Moment;
-use super::topics::{Filter, filters};
+use super::topics::{Filter, crew_filter, filters};
 use super::world::{Mode, World};
 use barnacle_wire::{
     Ack, Connect, Disconnect, Packet, Property, Publish, Subscribe, Unsubscribe, Version, kind,
@@ -31,6 +31,10 @@ pub(crate) struct Habits {
     pub(crate) take_over: u64,
     /// Ends the session and makes a new one.
     pub(crate) reset: u64,
+    /// Is a member of the group and nothing else.
+    pub(crate) crew: bool,
+    /// Its session ends with its connection.
+    pub(crate) passing: bool,
 }
 
 /// One session with what the client keeps across connections.
@@ -118,7 +122,11 @@ impl Subscriber<'_> {
 
     fn connect(&mut self) -> Option<Link> {
         let version = self.habits.version;
-        let mut connect = Connect::persistent(version, &self.client_id()).clean_start(self.clean_start);
+        self.clean_start |= self.habits.passing;
+        let mut connect = match self.habits.passing {
+            true => Connect::new(version, &self.client_id()),
+            false => Connect::persistent(version, &self.client_id()).clean_start(self.clean_start),
+        };
         let receive_maximum = 1 + u16::try_from(self.random.below(60)).expect("a small number");
         if version == Version::V5 {
             connect = connect.property(Property::ReceiveMaximum(receive_maximum));
@@ -236,7 +244,11 @@ impl Subscriber<'_> {
                 link.disconnect(&Disconnect::default().encode(version), self.world, &mut self.trail);
             }
             Leave::Reset => {
-                self.world.books().report.ended += 1;
+                {
+                    let mut books = self.world.books();
+                    books.report.ended += 1;
+                    books.report.group_ended += u64::from(self.habits.crew);
+                }
                 if version == Version::V5 && self.random.chance(5_000) {
                     let kills = self.world.kills();
                     {
@@ -271,6 +283,9 @@ impl Subscriber<'_> {
         }
         if link.was_killed(self.world) {
             let mut books = self.world.books();
+            if self.habits.crew {
+                books.report.group_open += self.inbound.open().len() as u64;
+            }
             for exchange in self.inbound.open().values() {
                 match exchange.phase {
                     Phase::Received => books.report.publish_sent += 1,
@@ -283,7 +298,8 @@ impl Subscriber<'_> {
 
     /// Subscribes to something, perhaps again with another QoS, or unsubscribes from something.
     fn churn(&mut self, link: &mut Link) -> Result<(), ReadEnd> {
-        let filter = usize::try_from(self.random.below(filters().len() as u64)).expect("a small number");
+        // All but the shared one.
+        let filter = usize::try_from(self.random.below(crew_filter() as u64)).expect("a small number");
         let is_stable = self.habits.stable.iter().any(|(stable, _)| *stable == filter);
         if self.wanted.contains_key(&filter) && !is_stable && self.random.chance(6_000) {
             self.wanted.remove(&filter);
@@ -374,6 +390,13 @@ impl Subscriber<'_> {
             return Ok(());
         }
         books.report.delivered += 1;
+        if self.habits.crew {
+            let exactly_once = qos == 2 && books.ledger.qos_of(id) == Some(2);
+            let handed_on = books.crew.delivered(self.index, id, exactly_once)?;
+            books.report.group_delivered += 1;
+            books.report.group_handed_on += u64::from(handed_on);
+            return Ok(());
+        }
         books.ledger.delivered(self.index, id, topic, qos)
     }
 
@@ -396,6 +419,9 @@ impl Subscriber<'_> {
         books.report.subscribed += 1;
         let (session, now) = books.ledger.session(self.index);
         session.subscribed(filter, now);
+        if self.habits.crew {
+            books.crew.joined(now);
+        }
         Ok(())
     }
 

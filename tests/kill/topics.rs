@@ -51,6 +51,14 @@ pub(crate) fn retained_topics() -> impl Iterator<Item = Topic> {
 /// The filter that matches exactly the topics with retained messages.
 pub(crate) const RETAINED_FILTER: &str = "k/r/#";
 
+/// The publisher whose topics without retained messages a group divides.
+pub(crate) const CREW_PUBLISHER: usize = 0;
+
+/// The shared subscription: the last of [`filters`]. It brings a session nothing of its own.
+pub(crate) fn crew_filter() -> Filter {
+    filters().len() - 1
+}
+
 /// All filters that sessions use.
 pub(crate) fn filters() -> &'static [String] {
     static FILTERS: OnceLock<Vec<String>> = OnceLock::new();
@@ -59,6 +67,7 @@ pub(crate) fn filters() -> &'static [String] {
         filters.extend((0..PLAIN).map(|index| format!("k/+/t{index}")));
         filters.extend((0..PUBLISHERS).map(|publisher| format!("k/p{publisher}/#")));
         filters.extend((0..PUBLISHERS).map(|publisher| format!("k/p{publisher}/t0")));
+        filters.push(format!("$share/crew/k/p{CREW_PUBLISHER}/#"));
         filters
     })
 }

@@ -1,5 +1,7 @@
 //! What the threads of the campaign share.
 
+use super::crew::Crew;
+use super::estate::Estate;
 use super::ledger::Ledger;
 use super::report::Report;
 use std::net::SocketAddr;
@@ -23,6 +25,10 @@ pub(crate) enum Mode {
 pub(crate) struct Books {
     /// What was sent and received.
     pub(crate) ledger: Ledger,
+    /// What the group of the shared subscription took.
+    pub(crate) crew: Crew,
+    /// What became of wills.
+    pub(crate) estate: Estate,
     /// What was hit.
     pub(crate) report: Report,
     /// When messages of this round were acknowledged.
@@ -50,6 +56,8 @@ impl World {
     pub(crate) fn new(address: SocketAddr, sessions: usize) -> World {
         let books = Books {
             ledger: Ledger::new(sessions),
+            crew: Crew::default(),
+            estate: Estate::default(),
             report: Report::default(),
             acknowledged_at: Vec::new(),
             unsettled: vec![Some("not started".to_owned()); sessions],

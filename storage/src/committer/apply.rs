@@ -4,7 +4,10 @@ use crate::catalog::{Catalog, Exchanges, Head, Session};
 use crate::keys::{self, Flow};
 use crate::record;
 use crate::shared::Shared;
-use crate::{Answer, LogId, Lsn, Operation, Outbound, Publish, RetainedChange, SessionId, Transaction};
+use crate::sweep::ExpiredRetained;
+use crate::{
+    Answer, LogId, Lsn, Operation, Outbound, Publish, PublishedWill, RetainedChange, SessionId, Transaction,
+};
 
 use super::Applied;
 use super::batch::{Batch, Prepared};
@@ -15,12 +18,14 @@ pub(crate) struct Apply<'a> {
     pub(super) batch: Batch,
     /// Version of the routes. Only the committer changes them, so it need not ask.
     pub(super) version: u64,
+    /// What the transaction at hand has published of itself.
+    pub(super) wills: Vec<PublishedWill>,
 }
 
 impl<'a> Apply<'a> {
     pub(crate) fn new(catalog: &'a mut Catalog, shared: &'a Shared) -> Apply<'a> {
         let version = shared.routes.read().version;
-        Apply { catalog, shared, batch: Batch::new(), version }
+        Apply { catalog, shared, batch: Batch::new(), version, wills: Vec::new() }
     }
 
     pub(crate) fn finish(self) -> Prepared {
@@ -48,14 +53,20 @@ impl<'a> Apply<'a> {
             }
             self.operation(session, operation, &mut answers);
         }
-        Applied::Taken { lsn: first.unwrap_or(before), answers }
+        Applied::Taken { lsn: first.unwrap_or(before), answers, wills: std::mem::take(&mut self.wills) }
     }
 
     fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
         match operation {
             Operation::Attach(attach) => return self.attach(attach, answers),
-            Operation::ExpireSessions { now_millis } => return self.expire(now_millis, answers),
-            Operation::Publish(publish) => return self.publish(publish),
+            Operation::ExpireSessions { now_millis } => {
+                return answers.push(Answer::Ended(self.expire_sessions(now_millis)));
+            }
+            Operation::PublishDueWills { now_millis } => return self.publish_due_wills(now_millis),
+            Operation::Publish(publish) => {
+                self.publish(publish);
+                return;
+            }
             Operation::JoinGroup { filter, member } => return self.join_group(&filter, Some(member)),
             Operation::LeaveGroup { filter, member, unsent } => {
                 return self.leave_group_transient(&filter, member, &unsent);
@@ -83,16 +94,13 @@ impl<'a> Apply<'a> {
                 self.batch.touch(id).inbound = true;
             }
             Operation::SaveOutbound(outbound) => self.save_outbound(id, outbound),
-            Operation::SaveWill(will) => {
-                self.session(id).will = will.as_ref().map(|will| Box::new(super::attach::own_will(will)));
-                self.batch.touch(id).session = true;
-            }
-            Operation::SaveRetainedScan { filter, after_topic } => {
-                self.save_retained_scan(id, &filter, after_topic.as_deref());
+            Operation::SaveRetainedScan { filter, through, after_topic } => {
+                self.save_retained_scan(id, &filter, through, after_topic.as_deref());
             }
             Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
+            | Operation::PublishDueWills { .. }
             | Operation::Publish(_)
             | Operation::JoinGroup { .. }
             | Operation::LeaveGroup { .. }
@@ -105,7 +113,7 @@ impl<'a> Apply<'a> {
         self.catalog.sessions.get_mut(&id).expect("the caller knows that the session exists")
     }
 
-    fn publish(&mut self, publish: Publish) {
+    pub(super) fn publish(&mut self, publish: Publish) -> Lsn {
         self.catalog.last.0 += 1;
         let lsn = self.catalog.last;
         self.batch.messages += 1;
@@ -123,17 +131,33 @@ impl<'a> Apply<'a> {
         match publish.retained {
             RetainedChange::Leave => {}
             RetainedChange::Set => {
+                if let Some(deadline) = publish.expires_at_millis {
+                    self.shared.next_retained_expiry.note(deadline);
+                }
                 let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
                 self.batch.put(keys::RETAINED, topic, row);
             }
-            RetainedChange::Forget => self.forget_retained(topic),
+            RetainedChange::Forget => self.forget_older_retained(topic),
             RetainedChange::Clear => self.batch.delete(keys::RETAINED, topic),
+        }
+        lsn
+    }
+
+    /// The sweep's wish, before anything else of the batch: what it has found goes, if it is still there.
+    pub(crate) fn forget_retained(&mut self, expired: &[ExpiredRetained]) {
+        for ExpiredRetained { topic, lsn } in expired {
+            let row = self.shared.engine.view().get(keys::RETAINED, topic);
+            let known = row.ok().flatten().and_then(|row| record::decode_retained_deadline(&row).ok());
+            if known.is_some_and(|(known, _)| known == *lsn) {
+                self.batch.delete(keys::RETAINED, topic);
+                crate::statistics::add(&self.shared.counters.expired_retained, 1);
+            }
         }
     }
 
     /// Of a message that there is no room for, the topic has none rather than an older one [MQTT-3.3.1-5]; nothing is
     /// written where there was none. One of the same batch that cannot be seen here stays, as if it had come later.
-    fn forget_retained(&mut self, topic: &[u8]) {
+    fn forget_older_retained(&mut self, topic: &[u8]) {
         match self.shared.engine.view().get(keys::RETAINED, topic) {
             Ok(None) => {}
             Ok(Some(_)) => self.batch.delete(keys::RETAINED, topic),
@@ -155,14 +179,18 @@ impl<'a> Apply<'a> {
         self.hold_of_logs_left(id);
     }
 
-    fn save_retained_scan(&mut self, id: SessionId, filter: &str, after_topic: Option<&str>) {
+    fn save_retained_scan(&mut self, id: SessionId, filter: &str, through: Lsn, after_topic: Option<&str>) {
         let session = self.session(id);
         let Ok(at) = session.find(filter) else { return };
         let subscription = &mut session.subscriptions[at];
-        match (after_topic, subscription.retained_scan.as_deref_mut()) {
-            (Some(topic), Some(scan)) => scan.after_topic = topic.to_owned(),
-            (_, None) => return,
-            (None, Some(_)) => subscription.retained_scan = None,
+        let Some(scan) = subscription.retained_scan.as_deref_mut() else { return };
+        if scan.through != through {
+            // The filter has been subscribed again since: its new scan knows nothing of the old one's progress.
+            return;
+        }
+        match after_topic {
+            Some(topic) => scan.after_topic = topic.to_owned(),
+            None => subscription.retained_scan = None,
         }
         let row = record::encode_subscription(&subscription.row());
         self.batch.put(keys::SUBSCRIPTION, &keys::subscription(id, filter), row);

@@ -8,7 +8,7 @@ use crate::keys::{self, Flow};
 use crate::record::SessionRow;
 use crate::{
     Answer, Attach, Attached, AttachedSession, Detach, EndedSession, Lsn, Message, PacketIdSet, Reader,
-    SessionId, Will,
+    SessionId, Will, WillFate,
 };
 
 use super::Apply;
@@ -20,13 +20,22 @@ impl Apply<'_> {
             && !attach.clean_start
             && self.can_resume(id, attach.now_millis)
         {
-            let session = Some(self.resume(id, attach));
-            answers.push(Answer::Attached(Box::new(Attached { present: true, session })));
+            let session = self.resume(id, attach);
+            let fence = Some((session.id, session.epoch));
+            let session = Some(session);
+            answers.push(Answer::Attached(Box::new(Attached { present: true, session, fence })));
             return;
         }
-        let ended = known.map(|id| self.end(id));
-        let session = (attach.session_expiry_interval > 0).then(|| self.create(attach));
-        answers.push(Answer::Attached(Box::new(Attached { present: false, session })));
+        let ended = known.map(|id| self.end_and_publish(id, attach.now_millis));
+        let lasts = attach.session_expiry_interval > 0;
+        // Of a session that ends with its connection only the will is kept.
+        let created = (lasts || attach.will.is_some()).then(|| self.create(attach));
+        let fence = created.map(|id| (id, self.catalog.sessions[&id].epoch));
+        let session = created.filter(|_| lasts).map(|id| {
+            self.batch.touch(id).outbound = true;
+            self.hand_over(id)
+        });
+        answers.push(Answer::Attached(Box::new(Attached { present: false, session, fence })));
         if let Some(ended) = ended {
             answers.push(Answer::Ended(vec![ended]));
         }
@@ -39,6 +48,10 @@ impl Apply<'_> {
     }
 
     fn resume(&mut self, id: SessionId, attach: Attach) -> AttachedSession {
+        if self.session(id).owes_will(attach.now_millis) {
+            self.publish_will(id, attach.now_millis);
+        }
+        self.catalog.set_will_due(id, None);
         self.catalog.set_expiry(id, false);
         let head = self.shared.head();
         let session = self.catalog.sessions.get_mut(&id).expect("found by its client identifier");
@@ -55,11 +68,12 @@ impl Apply<'_> {
         session.connected = true;
         session.session_expiry_interval = attach.session_expiry_interval;
         session.protocol_level = attach.protocol_level;
+        session.keep_alive = attach.keep_alive;
         session.will = attach.will.as_ref().map(|will| Box::new(own_will(will)));
         self.hand_over(id)
     }
 
-    fn create(&mut self, attach: Attach) -> AttachedSession {
+    fn create(&mut self, attach: Attach) -> SessionId {
         let id = SessionId(self.catalog.take_id());
         self.shared.floors.add(id.own_log());
         let client_id = own(&attach.client_id);
@@ -71,15 +85,17 @@ impl Apply<'_> {
             connected: true,
             detached_at_millis: 0,
             unsaved_through: Lsn(0),
+            keep_alive: attach.keep_alive,
             will: attach.will.as_ref().map(own_will),
+            will_due_at_millis: None,
         };
         let mut session = Session::new(client_id.clone(), row);
         session.position = self.catalog.last;
         self.catalog.sessions.insert(id, Box::new(session));
         self.catalog.by_client.insert(client_id, id);
         self.catalog.connected += 1;
-        self.batch.touch(id).outbound = true;
-        self.hand_over(id)
+        self.batch.touch(id).session = true;
+        id
     }
 
     /// Gives the session a new reader, and all that its connection needs to know.
@@ -103,8 +119,15 @@ impl Apply<'_> {
     }
 
     pub(super) fn detach(&mut self, id: SessionId, detach: &Detach, answers: &mut Vec<Answer>) {
+        if detach.will == WillFate::Forget {
+            self.session(id).will = None;
+        }
         if detach.session_expiry_interval == 0 {
-            answers.push(Answer::Ended(vec![self.end(id)]));
+            if detach.will == WillFate::Keep && self.session(id).will.is_some() {
+                // It stays as it is: whoever opens the store next finds that its connection was interrupted.
+                return;
+            }
+            answers.push(Answer::Ended(vec![self.end_and_publish(id, detach.now_millis)]));
             return;
         }
         self.retire_reader(id);
@@ -116,58 +139,24 @@ impl Apply<'_> {
         self.catalog.connected -= usize::from(was_connected);
         self.catalog.set_expiry(id, true);
         self.batch.touch(id).session = true;
+        if detach.will == WillFate::Publish {
+            self.let_will_fall_due(id, detach.now_millis);
+        }
     }
 
-    pub(super) fn expire(&mut self, now_millis: u64, answers: &mut Vec<Answer>) {
-        let mut ended = Vec::new();
-        while let Some((deadline, id)) = self.catalog.expiries.first().copied()
-            && deadline <= now_millis
-        {
-            ended.push(self.end(id));
+    fn let_will_fall_due(&mut self, id: SessionId, now_millis: u64) {
+        let due = self.session(id).will.as_ref().map(|will| will.due_at_millis(now_millis));
+        match due {
+            Some(due) if due <= now_millis => self.publish_will(id, now_millis),
+            due => self.catalog.set_will_due(id, due),
         }
-        answers.push(Answer::Ended(ended));
-    }
-
-    /// What recovery does to the sessions that it finds: those that were connected when the store was last open have
-    /// lost their connection now, and those that ended with it or have expired end.
-    pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
-        let last = self.catalog.last;
-        let mut connected: Vec<SessionId> = self
-            .catalog
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.connected)
-            .map(|(id, _)| *id)
-            .collect();
-        connected.sort_unstable();
-        let mut ended = Vec::new();
-        for id in connected {
-            let session = self.session(id);
-            if session.session_expiry_interval == 0 {
-                ended.push(self.end(id));
-                continue;
-            }
-            session.unsaved_through = last;
-            session.connected = false;
-            session.detached_at_millis = now_millis;
-            self.catalog.connected -= 1;
-            self.catalog.set_expiry(id, true);
-            self.batch.touch(id).session = true;
-        }
-        let mut answers = Vec::new();
-        self.expire(now_millis, &mut answers);
-        for answer in answers {
-            if let Answer::Ended(sessions) = answer {
-                ended.extend(sessions);
-            }
-        }
-        ended
     }
 
     /// Ends a session: whatever is stored of it goes, and so do the filters and logs that it alone held.
     pub(super) fn end(&mut self, id: SessionId) -> EndedSession {
         self.retire_reader(id);
         self.catalog.set_expiry(id, false);
+        self.catalog.set_will_due(id, None);
         let session = self.catalog.sessions.remove(&id).expect("the caller knows that the session exists");
         self.catalog.by_client.remove(&session.client_id);
         self.catalog.connected -= usize::from(session.connected);

@@ -24,6 +24,8 @@ pub(crate) struct Batch {
     pub(crate) ended_logs: Vec<LogId>,
     pub(crate) messages: u64,
     appended: u64,
+    /// It is written even if nothing else has changed, for the note of the time that every batch has.
+    pub(crate) notes_time: bool,
 }
 
 /// What is appended to one log.
@@ -52,7 +54,7 @@ pub(crate) struct Prepared {
     pub(crate) head: Lsn,
     pub(crate) messages: u64,
     pub(crate) appended: u64,
-    pub(crate) next_expiry: Option<u64>,
+    pub(crate) next_deadline: Option<u64>,
 }
 
 impl Batch {
@@ -66,6 +68,7 @@ impl Batch {
             ended_logs: Vec::new(),
             messages: 0,
             appended: 0,
+            notes_time: false,
         }
     }
 
@@ -142,11 +145,17 @@ impl Batch {
                 self.put(keys::FILTER, filter.as_bytes(), record::encode_group(&group.row()));
             }
         }
-        let changed = !self.writes.is_empty();
+        let changed = !self.writes.is_empty() || self.notes_time;
         if changed {
             catalog.commit += 1;
-            let state =
-                State { commit: catalog.commit, last: catalog.last, next_id: catalog.next_id, clean: false };
+            catalog.time = shared.clock.mark();
+            let state = State {
+                commit: catalog.commit,
+                last: catalog.last,
+                next_id: catalog.next_id,
+                clean: false,
+                time: catalog.time,
+            };
             self.put(keys::META, keys::STATE, record::encode_state(&state));
         }
         Prepared {
@@ -158,7 +167,7 @@ impl Batch {
             head: catalog.last,
             messages: self.messages,
             appended: self.appended,
-            next_expiry: catalog.expiries.first().map(|(deadline, _)| *deadline),
+            next_deadline: catalog.next_deadline(),
         }
     }
 

@@ -12,6 +12,7 @@
 mod apply;
 mod attach;
 mod batch;
+mod deadlines;
 mod groups;
 mod persist;
 mod queue;
@@ -28,7 +29,7 @@ use crate::engine::WriteBatch;
 use crate::outcome::Durable;
 use crate::shared::Shared;
 use crate::statistics::add;
-use crate::{Answer, CommitError, Committed, Durability, LogId, Lsn, Outcome};
+use crate::{Answer, CommitError, Committed, Durability, LogId, Lsn, Outcome, PublishedWill};
 
 /// What one batch takes from the queue.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -36,7 +37,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A transaction that has been applied, and waits for its batch.
 pub(crate) enum Applied {
     Fenced,
-    Taken { lsn: Lsn, answers: Vec<Answer> },
+    Taken { lsn: Lsn, answers: Vec<Answer>, wills: Vec<PublishedWill> },
 }
 
 /// What a batch has made visible.
@@ -89,7 +90,7 @@ fn settle(
 /// Applies, writes and publishes. What is to be answered is put into `waiting` before anything can fail.
 fn commit(
     shared: &Shared,
-    work: Vec<Work>,
+    mut work: Vec<Work>,
     waiting: &mut Vec<(Done, Option<Applied>)>,
 ) -> Result<Published, CommitError> {
     if let Some(error) = shared.failure() {
@@ -101,6 +102,12 @@ fn commit(
         let _open = shared.mending.lock();
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
+        // First, for it goes by what the disk has, and what this batch puts there must come behind it.
+        for sweep in work.extract_if(.., |work| matches!(work, Work::ForgetRetained(_))) {
+            if let Work::ForgetRetained(expired) = sweep {
+                apply.forget_retained(&expired);
+            }
+        }
         for work in work {
             match work {
                 Work::Transaction(transaction, done) => {
@@ -111,6 +118,8 @@ fn commit(
                 Work::Rescue { session, packet_id, lsn, body } => {
                     apply.rescue(session, packet_id, lsn, &body)
                 }
+                Work::ForgetRetained(_) => unreachable!("taken above"),
+                Work::NoteTime => apply.batch.notes_time = true,
             }
         }
         apply.finish()
@@ -132,7 +141,7 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
     let dropped = shared.tail.write().push(prepared.blocks, prepared.head);
     drop(dropped);
     shared.publish_head(prepared.head);
-    shared.set_next_expiry(prepared.next_expiry);
+    shared.set_next_deadline(prepared.next_deadline);
     if !prepared.ended_logs.is_empty() {
         let ended = prepared.ended_logs.into_iter().map(|log| (prepared.commit, log));
         shared.ended_logs.lock().extend(ended);
@@ -174,9 +183,9 @@ fn answer(waiting: Vec<(Done, Option<Applied>)>, result: &Result<Published, Comm
         let outcome = match (result, applied) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), Some(Applied::Fenced)) => Ok(Outcome::Fenced),
-            (Ok(published), Some(Applied::Taken { lsn, answers })) => {
+            (Ok(published), Some(Applied::Taken { lsn, answers, wills })) => {
                 let durable = Durable { _made_by_the_committer: () };
-                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers }))
+                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers, wills }))
             }
             (Ok(_), None) => unreachable!("a batch is written when all its transactions have been applied"),
         };

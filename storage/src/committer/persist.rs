@@ -46,8 +46,8 @@ pub(crate) fn persist(
             Ok(()) => break,
             Err(again) => error = again,
         }
-        // While the store is being opened, nobody could stop it: the first batch has one more attempt.
-        if shared.last_written().is_none() || !shared.wait_for_turn(pause) {
+        // While the store is being opened, nobody could stop it: there is one more attempt, and no waiting.
+        if shared.is_opening() || !shared.wait_for_turn(pause) {
             return Err(give_up(shared, error.reason));
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

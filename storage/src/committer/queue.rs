@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use crate::sweep::ExpiredRetained;
 use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
 
 /// Called once, with what became of a transaction.
@@ -20,6 +21,10 @@ pub(crate) enum Work {
         lsn: Lsn,
         body: Bytes,
     },
+    /// Removes retained messages that have expired, where they are still the topic's.
+    ForgetRetained(Vec<ExpiredRetained>),
+    /// A clock was set: the next start must know.
+    NoteTime,
 }
 
 #[derive(Default)]
@@ -124,6 +129,8 @@ impl Queue {
 fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
+        Work::NoteTime => EACH,
+        Work::ForgetRetained(expired) => EACH * expired.len(),
         Work::Rescue { body, .. } => EACH + body.len(),
         Work::Transaction(transaction, _) => {
             let operations = transaction.operations.iter().map(|operation| match operation {
@@ -132,7 +139,6 @@ fn weight(work: &Work) -> usize {
                 Operation::SaveOutbound(outbound) => EACH + outbound.open.len() * 48,
                 Operation::Subscribe(subscriptions) => EACH * (1 + subscriptions.len()),
                 Operation::Unsubscribe(filters) => EACH * (1 + filters.len()),
-                Operation::SaveWill(Some(will)) => EACH + will.message.payload.len(),
                 Operation::Attach(attach) => {
                     EACH + attach.will.as_ref().map_or(0, |will| will.message.payload.len())
                 }

@@ -3,7 +3,7 @@
 //! A session holds a filter that it subscribes to with QoS 1 or 2. While it is the only one, the filter writes to the
 //! session's own log. When a second one comes, the filter gets a log of its own from that LSN on, which both read; it
 //! keeps it until the last one has left, so that it does not change back and forth. A subscription that goes from QoS
-//! 1 or 2 to 0 ceases to hold, but still reads what was waiting.
+//! 1 or 2 to 0 ceases to hold, but still reads what was waiting, also when it holds once more.
 
 use std::collections::HashSet;
 
@@ -38,8 +38,10 @@ impl Apply<'_> {
                 filter: own(&wanted.filter),
                 options: crate::SubscriptionOptions { qos: 0, ..wanted.options },
                 start: last,
+                held: false,
                 retained_scan: None,
                 membership: None,
+                earlier: Box::default(),
             };
             if session.subscriptions.is_empty() {
                 // Most sessions have one.
@@ -68,7 +70,8 @@ impl Apply<'_> {
         answer
     }
 
-    /// Subscribing again keeps the position [MQTT-3.8.4-4], unless nothing was kept for the session before.
+    /// Subscribing again keeps the position and what waits [MQTT-3.8.4-4], after a time at QoS 0 as well; unless nothing
+    /// has been kept for it so far.
     fn change_hold(&mut self, id: SessionId, at: usize, hold: bool) {
         let last = self.catalog.last;
         let subscription = &self.session(id).subscriptions[at];
@@ -76,9 +79,14 @@ impl Apply<'_> {
         match (subscription.is_holder(), hold) {
             (false, true) => {
                 let membership = self.hold(id, &filter);
-                let subscription = &mut self.session(id).subscriptions[at];
-                subscription.start = last;
-                subscription.membership = membership;
+                let session = self.session(id);
+                let position = session.position;
+                let subscription = &mut session.subscriptions[at];
+                if !subscription.held {
+                    subscription.start = last;
+                    subscription.held = true;
+                }
+                subscription.hold_again(membership, position);
             }
             (true, false) => {
                 if let Some(membership) = &mut self.session(id).subscriptions[at].membership {

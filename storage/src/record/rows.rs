@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
 
 use super::{bytes_record, decode_message, encode_message, fields_record, only_fields, open, take_fields};
+use crate::clock::TimeMark;
 use crate::packet_ids::Range;
 use crate::{
     DecodeError, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions, Will,
@@ -20,6 +21,8 @@ pub(crate) struct State {
     pub(crate) next_id: u64,
     /// The store was closed after this batch.
     pub(crate) clean: bool,
+    /// When it was put together.
+    pub(crate) time: TimeMark,
 }
 
 /// `session`.
@@ -32,7 +35,10 @@ pub(crate) struct SessionRow {
     pub(crate) connected: bool,
     pub(crate) detached_at_millis: u64,
     pub(crate) unsaved_through: Lsn,
+    pub(crate) keep_alive: u16,
     pub(crate) will: Option<Will>,
+    /// When the will is due; `None` while its connection lasts.
+    pub(crate) will_due_at_millis: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -44,7 +50,9 @@ struct SessionFields {
     connected: bool,
     detached_at_millis: u64,
     unsaved_through: Lsn,
+    keep_alive: u16,
     will: Option<WillFields>,
+    will_due_at_millis: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -58,8 +66,10 @@ struct WillFields {
 pub(crate) struct SubscriptionRow {
     pub(crate) options: SubscriptionOptions,
     pub(crate) start: Lsn,
+    pub(crate) held: bool,
     pub(crate) retained_scan: Option<RetainedScan>,
     pub(crate) membership: Option<Membership>,
+    pub(crate) earlier: Vec<Membership>,
 }
 
 /// The part of a filter's log that a subscription reads: above `from`, at or below `until`.
@@ -118,10 +128,12 @@ pub(crate) fn encode_session(row: &SessionRow) -> Vec<u8> {
         connected: row.connected,
         detached_at_millis: row.detached_at_millis,
         unsaved_through: row.unsaved_through,
+        keep_alive: row.keep_alive,
         will: row.will.as_ref().map(|will| WillFields {
             delay_interval: will.delay_interval,
             message_expiry_interval: will.message_expiry_interval,
         }),
+        will_due_at_millis: row.will_due_at_millis,
     };
     match &row.will {
         Some(will) => bytes_record(&fields, &encode_message(&will.message, &mut BytesMut::new())),
@@ -151,7 +163,9 @@ pub(crate) fn decode_session(record: &[u8]) -> Result<SessionRow, DecodeError> {
         connected: fields.connected,
         detached_at_millis: fields.detached_at_millis,
         unsaved_through: fields.unsaved_through,
+        keep_alive: fields.keep_alive,
         will,
+        will_due_at_millis: fields.will_due_at_millis,
     })
 }
 
@@ -211,6 +225,12 @@ pub(crate) fn decode_held(record: &Bytes) -> Result<(Lsn, Message), DecodeError>
 
 pub(crate) fn encode_retained(lsn: Lsn, expires_at_millis: Option<u64>, body: &[u8]) -> Vec<u8> {
     bytes_record(&RetainedFields { lsn, expires_at_millis }, body)
+}
+
+/// LSN and deadline alone.
+pub(crate) fn decode_retained_deadline(record: &[u8]) -> Result<(Lsn, Option<u64>), DecodeError> {
+    let (fields, _) = take_fields::<RetainedFields>(open(record)?, "retained message")?;
+    Ok((fields.lsn, fields.expires_at_millis))
 }
 
 pub(crate) fn decode_retained(record: &Bytes) -> Result<(Lsn, Message), DecodeError> {

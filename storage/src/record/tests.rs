@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::TimeMark;
 use crate::{
     Exchange, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions, Will,
     encode_message,
@@ -47,8 +48,12 @@ fn the_bytes_of_a_message() {
 fn the_bytes_of_meta() {
     assert_eq!(hex(&encode_schema(1)), "012813c52f01");
     assert_eq!(decode_schema(&encode_schema(1)), Ok(1));
-    let state = State { commit: 5, last: Lsn(300), next_id: 70_000, clean: true };
-    assert_eq!(hex(&encode_state(&state)), "0174d7cf5505fb2c01fc7011010001");
+    let time = TimeMark { store_millis: 1_700_000_000_000, wall_millis: 1_700_000_000_007 };
+    let state = State { commit: 5, last: Lsn(300), next_id: 70_000, clean: true, time };
+    assert_eq!(
+        hex(&encode_state(&state)),
+        "01c3be4a5e05fb2c01fc7011010001fd0068e5cf8b010000fd0768e5cf8b010000"
+    );
     assert_eq!(decode_state(&encode_state(&state)), Ok(state));
 }
 
@@ -61,6 +66,8 @@ fn session(will: Option<Will>) -> SessionRow {
         connected: true,
         detached_at_millis: 0,
         unsaved_through: Lsn(9),
+        keep_alive: 60,
+        will_due_at_millis: will.is_some().then_some(1_700_000_070_000),
         will,
     }
 }
@@ -68,9 +75,12 @@ fn session(will: Option<Will>) -> SessionRow {
 #[test]
 fn the_bytes_of_a_session() {
     let will = Will { message: message(), delay_interval: 10, message_expiry_interval: Some(60) };
-    assert_eq!(hex(&encode_session(&session(None))), "010149598a070305fb100e01000900");
+    assert_eq!(hex(&encode_session(&session(None))), "01274cb37a070305fb100e0100093c0000");
     let with_will = encode_session(&session(Some(will.clone())));
-    assert_eq!(hex(&with_will), format!("01035c9ad1070305fb100e010009010a013c{MESSAGE}"));
+    assert_eq!(
+        hex(&with_will),
+        format!("01698a6d86070305fb100e0100093c010a013c01fd7079e6cf8b010000{MESSAGE}")
+    );
     assert_eq!(decode_session(&encode_session(&session(None))), Ok(session(None)));
     assert_eq!(decode_session(&with_will), Ok(session(Some(will))));
 }
@@ -85,12 +95,14 @@ fn the_bytes_of_a_subscription_and_a_filter() {
             identifier: Some(300),
         },
         start: Lsn(12),
+        held: true,
         retained_scan: Some(RetainedScan { through: Lsn(13), after_topic: "a/b".to_owned() }),
         membership: Some(Membership { log: LogId(4), from: Lsn(14), until: Lsn(u64::MAX) }),
+        earlier: vec![Membership { log: LogId(4), from: Lsn(5), until: Lsn(6) }],
     };
     assert_eq!(
         hex(&encode_subscription(&row)),
-        "016efd0d9202010001fb2c010c010d03612f6201040efdffffffffffffffff"
+        "016cc8fa3502010001fb2c010c01010d03612f6201040efdffffffffffffffff01040506"
     );
     assert_eq!(decode_subscription(&encode_subscription(&row)), Ok(row));
     assert_eq!(hex(&encode_filter(LogId(4))), "01a7e7af5f04");
@@ -132,6 +144,7 @@ fn the_bytes_of_a_retained_message() {
     let retained = Bytes::from(encode_retained(Lsn(40), Some(1_700_000_060_000), &encoded(&message())));
     assert_eq!(hex(&retained), format!("01a90b34312801fd6052e6cf8b010000{MESSAGE}"));
     assert_eq!(decode_retained(&retained), Ok((Lsn(40), message())));
+    assert_eq!(decode_retained_deadline(&retained), Ok((Lsn(40), Some(1_700_000_060_000))));
 }
 
 /// Two entries, LSNs 300 and 302.

@@ -109,16 +109,17 @@ fn a_stored_session_with_expiry_0_had_ended_with_its_connection() {
 fn detach_starts_the_expiry_and_0_ends_the_session() {
     let fixture = fixture();
     let (a, b) = (fixture.attach("a"), fixture.attach("b"));
-    assert_eq!(fixture.store.next_expiry(), None);
+    assert_eq!(fixture.store.next_deadline(), None);
     fixture.detach(&a);
     let deadline = NOW + u64::from(HOUR) * 1000;
-    assert_eq!(fixture.store.next_expiry(), Some(deadline));
-    let detach = Operation::Detach(Detach { session_expiry_interval: 0, now_millis: NOW });
+    assert_eq!(fixture.store.next_deadline(), Some(deadline));
+    let detach =
+        Operation::Detach(Detach { session_expiry_interval: 0, will: WillFate::Publish, now_millis: NOW });
     assert_eq!(ended(&fixture.commit_as(&b, vec![detach]).answers), ["b"]);
 
     let in_time = fixture.attached(Attach { now_millis: deadline - 1, ..attach("a") });
     assert!(in_time.present);
-    assert_eq!(fixture.store.next_expiry(), None, "connected sessions do not expire");
+    assert_eq!(fixture.store.next_deadline(), None, "connected sessions do not expire");
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn expired_sessions_end_when_asked_and_when_attached_too_late() {
         fixture.detach(&Client { id: session.id, epoch: session.epoch, reader: session.reader });
     }
     let never = fixture.attach("c");
-    let forever = Detach { session_expiry_interval: u32::MAX, now_millis: NOW };
+    let forever = Detach { session_expiry_interval: u32::MAX, will: WillFate::Publish, now_millis: NOW };
     fixture.commit_as(&never, vec![Operation::Detach(forever)]);
 
     let answers =
@@ -139,10 +140,9 @@ fn expired_sessions_end_when_asked_and_when_attached_too_late() {
     assert_eq!(ended(&answers), ["a"]);
     let nobody = fixture.commit(vec![Operation::ExpireSessions { now_millis: deadline - 1 }]).answers;
     assert_eq!(ended(&nobody), Vec::<String>::new());
-    let answers = fixture.commit(vec![Operation::ExpireSessions { now_millis: deadline }]).answers;
-    assert_eq!(ended(&answers), ["b"]);
-    let Answer::Ended(sessions) = &answers[0] else { unreachable!("just checked") };
-    assert_eq!(sessions[0].will, Some(will("missed")));
+    let committed = fixture.commit(vec![Operation::ExpireSessions { now_millis: deadline }]);
+    assert_eq!(ended(&committed.answers), ["b"]);
+    assert_eq!(text(&committed.wills[0].message), "missed");
     let nobody = fixture.commit(vec![Operation::ExpireSessions { now_millis: u64::MAX }]).answers;
     assert_eq!(ended(&nobody), Vec::<String>::new(), "one is connected, one never expires");
 }
@@ -180,8 +180,11 @@ fn everything_that_a_session_saves_is_handed_over_also_after_a_crash() {
         vec![
             Operation::SaveOutbound(outbound.clone()),
             Operation::SaveInbound(inbound.clone()),
-            Operation::SaveWill(Some(will("mine"))),
-            Operation::SaveRetainedScan { filter: "t/+".into(), after_topic: Some("t/b".into()) },
+            Operation::SaveRetainedScan {
+                filter: "t/+".into(),
+                through: Lsn(0),
+                after_topic: Some("t/b".into()),
+            },
         ],
     );
     let fixture = fixture.reopen();
@@ -207,7 +210,7 @@ fn everything_that_a_session_saves_is_handed_over_also_after_a_crash() {
         &client,
         vec![
             Operation::SaveInbound(PacketIdSet::default()),
-            Operation::SaveRetainedScan { filter: "t/+".into(), after_topic: None },
+            Operation::SaveRetainedScan { filter: "t/+".into(), through: Lsn(0), after_topic: None },
         ],
     );
     let fixture = fixture.reopen();

@@ -164,14 +164,69 @@ fn a_subscription_that_goes_to_qos_0_still_reads_what_waited_in_a_shared_log() {
         (fixture.read(&a, Lsn(0)), fixture.read(&b, Lsn(0))),
         (vec!["1".into()], vec!["1".into(), "2".into()])
     );
-    // Held once more, it goes on in the same log, from here.
-    let started = fixture.subscribe(&b, "t", 2).subscription.start;
-    assert_eq!(started, fixture.store.head());
+    // Held once more, it goes on in the same log, behind what waits there.
+    fixture.subscribe(&b, "t", 2);
     fixture.publish("t", "4");
-    assert_eq!(fixture.read(&b, started), ["4"]);
+    assert_eq!(fixture.read(&b, Lsn(0)), ["1", "2", "4"]);
     fixture.unsubscribe(&a, "t");
     fixture.unsubscribe(&b, "t");
     assert_eq!(fixture.store.counts().filters, 0);
+}
+
+/// A backlog of QoS 1 survives that the subscription goes to QoS 0 and back: in the session's own log.
+#[test]
+fn what_waited_before_a_time_at_qos_0_is_still_its_own() {
+    let fixture = fixture();
+    let a = fixture.attach("a");
+    let start = fixture.subscribe(&a, "t", 1).subscription.start;
+    fixture.publish("t", "before");
+    fixture.subscribe(&a, "t", 0);
+    fixture.publish("t", "not kept");
+    let again = fixture.subscribe(&a, "t", 1).subscription;
+    assert_eq!(again.start, start, "what waits is above it");
+    fixture.publish("t", "after");
+    assert_eq!(fixture.read(&a, Lsn(0)), ["before", "after"]);
+    let fixture = fixture.reopen();
+    let session = fixture.attached(attach("a")).session.expect("stored");
+    assert_eq!(session.subscriptions[0].start, start);
+    let a = Client { id: session.id, epoch: session.epoch, reader: session.reader };
+    assert_eq!(fixture.read(&a, Lsn(0)), ["before", "after"]);
+}
+
+/// The same in a filter's log, where the others' messages of the time between are not its own.
+#[test]
+fn what_waited_in_a_shared_log_before_a_time_at_qos_0_is_still_its_own() {
+    let fixture = fixture_with(|options| options.trimming.dead_bytes = 1);
+    let (a, b) = (fixture.attach("a"), fixture.attach("b"));
+    fixture.subscribe(&a, "t", 1);
+    let start = fixture.subscribe(&b, "t", 1).subscription.start;
+    let mut expected = Vec::new();
+    // Often enough that the oldest parts are put together.
+    for round in 0..20 {
+        fixture.publish("t", &format!("kept {round}"));
+        expected.push(format!("kept {round}"));
+        fixture.subscribe(&b, "t", 0);
+        fixture.publish("t", &format!("between {round}"));
+        assert_eq!(fixture.subscribe(&b, "t", 1).subscription.start, start);
+    }
+    let pass = fixture.pass(&a, Lsn(0));
+    fixture.save(&a, Outbound { position: pass.through, ..Outbound::default() });
+    fixture.store.trim();
+    let of_b = |fixture: &Fixture, b: &Client| fixture.read(b, Lsn(0));
+    let read = of_b(&fixture, &b);
+    assert!(expected.iter().all(|wanted| read.contains(wanted)), "{read:?}");
+    assert!(!read.contains(&"between 10".to_owned()), "{read:?}");
+    let fixture = fixture.reopen_with(|options| options.tail_cache_bytes = 0);
+    let b = fixture.attach("b");
+    assert_eq!(of_b(&fixture, &b), read);
+    // Read and gone: nothing of it is kept any longer.
+    fixture.save(&b, Outbound { position: fixture.store.head(), ..Outbound::default() });
+    fixture.subscribe(&b, "t", 0);
+    fixture.subscribe(&b, "t", 2);
+    fixture.publish("t", "new");
+    assert_eq!(of_b(&fixture, &b).last().map(String::as_str), Some("new"));
+    fixture.unsubscribe(&b, "t");
+    assert_eq!(of_b(&fixture, &b), none());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod attach;
 mod committing;
 mod edges;
+mod expiry;
 mod failing;
 mod filters;
 mod groups;
@@ -13,3 +14,4 @@ mod reading;
 mod recovery;
 mod support;
 mod trimming;
+mod wills;

@@ -1,6 +1,6 @@
 //! Random histories of a few clients, against a model that keeps a plain list of everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barnacle_storage::topics::topic_matches;
 use barnacle_storage::*;
@@ -77,6 +77,8 @@ struct ModelClient {
     position: Lsn,
     /// Filter, QoS, start.
     subscriptions: BTreeMap<&'static str, (u8, Lsn)>,
+    /// Those of them that were of QoS 1 or 2 at some time: their start stays.
+    held: BTreeSet<&'static str>,
     /// Messages that a subscription of QoS 1 or 2 asked for, with the filters that did.
     owed: BTreeMap<Lsn, Vec<(&'static str, Lsn)>>,
 }
@@ -92,6 +94,7 @@ impl World {
                     name,
                     position: Lsn(0),
                     subscriptions: BTreeMap::new(),
+                    held: BTreeSet::new(),
                     owed: BTreeMap::new(),
                 }
             })
@@ -117,6 +120,7 @@ impl World {
                 let filter = FILTERS[filter];
                 self.fixture().unsubscribe(&self.clients[client].client, filter);
                 self.clients[client].subscriptions.remove(filter);
+                self.clients[client].held.remove(filter);
             }
             Step::Publish { topics } => {
                 let topics: Vec<_> = topics.into_iter().map(|topic| TOPICS[topic]).collect();
@@ -155,9 +159,12 @@ impl World {
         let known = self.clients[client].subscriptions.get(filter).copied();
         assert_eq!(subscribed.existed, known.is_some());
         let start = match known {
-            Some((before, start)) if before > 0 || qos == 0 => start,
+            Some((_, start)) if self.clients[client].held.contains(filter) || qos == 0 => start,
             _ => head,
         };
+        if qos > 0 {
+            self.clients[client].held.insert(filter);
+        }
         assert_eq!(subscribed.subscription.start, start);
         self.clients[client].subscriptions.insert(filter, (qos, start));
     }
@@ -223,6 +230,7 @@ impl World {
         client.client = Client { id: session.id, epoch: session.epoch, reader: session.reader };
         if clean_start {
             client.subscriptions.clear();
+            client.held.clear();
             client.owed.clear();
             client.position = session.outbound.position;
         }

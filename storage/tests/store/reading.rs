@@ -253,9 +253,33 @@ fn subscriptions_ask_for_retained_messages_as_retain_handling_says() {
     assert_eq!(subscribe("new", 1), Some(scan.clone()));
     assert_eq!(subscribe("never", 2), None);
     for filter in ["always", "new"] {
-        let done = Operation::SaveRetainedScan { filter: filter.into(), after_topic: None };
+        let done =
+            Operation::SaveRetainedScan { filter: filter.into(), through: scan.through, after_topic: None };
         fixture.commit_as(&a, vec![done]);
     }
     assert_eq!(subscribe("always", 0), Some(scan));
     assert_eq!(subscribe("new", 1), None, "it existed");
+}
+
+/// A save that was on its way when the filter was subscribed again is of the older scan.
+#[test]
+fn a_late_save_of_an_older_scan_neither_moves_nor_ends_the_newer() {
+    let fixture = fixture();
+    let a = fixture.attach("a");
+    let wanted = NewSubscription { retain_handling: 0, ..subscription("t/#", 1) };
+    let subscribe = || fixture.commit_as(&a, vec![Operation::Subscribe(vec![wanted.clone()])]);
+    subscribe();
+    let older = fixture.store.head();
+    fixture.commit(vec![retain(&fixture.store, "t/1", "x")]);
+    subscribe();
+    let newer = fixture.store.head();
+    assert!(older < newer);
+    for after_topic in [Some("t/1".into()), None] {
+        let late = Operation::SaveRetainedScan { filter: "t/#".into(), through: older, after_topic };
+        fixture.commit_as(&a, vec![late]);
+    }
+    let fixture = fixture.reopen();
+    let session = fixture.attached(attach("a")).session.expect("stored");
+    let scan = RetainedScan { through: newer, after_topic: String::new() };
+    assert_eq!(session.subscriptions[0].retained_scan, Some(scan));
 }

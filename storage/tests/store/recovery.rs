@@ -92,7 +92,7 @@ fn sessions_that_had_expired_or_ended_with_the_crash_end() {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis()
             as u64;
-    let deadline = fixture.store.next_expiry().expect("the interrupted session's clock runs");
+    let deadline = fixture.store.next_deadline().expect("the interrupted session's clock runs");
     let from_now = now + u64::from(HOUR) * 1000;
     assert!((from_now - 60_000..=from_now).contains(&deadline), "{deadline}");
 }

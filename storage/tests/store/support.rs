@@ -85,7 +85,11 @@ impl Fixture {
     pub(crate) fn detach(&self, client: &Client) {
         self.commit_as(
             client,
-            vec![Operation::Detach(Detach { session_expiry_interval: HOUR, now_millis: NOW })],
+            vec![Operation::Detach(Detach {
+                session_expiry_interval: HOUR,
+                will: WillFate::Publish,
+                now_millis: NOW,
+            })],
         );
     }
 
@@ -138,6 +142,7 @@ pub(crate) fn attach(client_id: &str) -> Attach {
         clean_start: false,
         session_expiry_interval: HOUR,
         protocol_level: 5,
+        keep_alive: 0,
         will: None,
         now_millis: NOW,
     }

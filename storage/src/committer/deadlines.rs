@@ -1,0 +1,148 @@
+//! Deadlines: sessions expire, wills fall due. And what the end of the broker does to both.
+//!
+//! A will is published and removed at once: its message is appended to the logs that want it in the batch in which it goes
+//! from its session's record. There is no moment at which a crash would publish it twice, or not at all.
+
+use bytes::BytesMut;
+
+use crate::catalog::Session;
+use crate::{EndedSession, Message, Publish, PublishedWill, RetainedChange, SessionId, Will};
+
+use super::Apply;
+
+/// Sessions that one transaction ends, and wills that it publishes, at most: others are not to wait for it long.
+const AT_ONCE: usize = 1000;
+
+impl Apply<'_> {
+    /// Ends a session and publishes its will [MQTT-3.1.3-9].
+    pub(super) fn end_and_publish(&mut self, id: SessionId, now_millis: u64) -> EndedSession {
+        let will = self.session(id).will.take();
+        let ended = self.end(id);
+        if let Some(will) = will {
+            self.publish_will_message(*will, now_millis);
+        }
+        ended
+    }
+
+    /// Publishes a session's will, if it has one.
+    pub(super) fn publish_will(&mut self, id: SessionId, now_millis: u64) {
+        self.catalog.set_will_due(id, None);
+        let Some(will) = self.session(id).will.take() else { return };
+        self.batch.touch(id).session = true;
+        self.publish_will_message(*will, now_millis);
+    }
+
+    fn publish_will_message(&mut self, will: Will, now_millis: u64) {
+        let deadline = |seconds: u32| now_millis.saturating_add(u64::from(seconds) * 1000);
+        let message = Message {
+            published_at_millis: now_millis,
+            expires_at_millis: will.message_expiry_interval.map(deadline),
+            ..will.message
+        };
+        let lsn = self.publish(Publish {
+            topic: message.topic.clone(),
+            body: crate::encode_message(&message, &mut BytesMut::new()),
+            expires_at_millis: message.expires_at_millis,
+            qos: message.qos,
+            targets: self.shared.routes.read().targets(&message.topic),
+            retained: RetainedChange::of(&message),
+        });
+        self.wills.push(PublishedWill { lsn, message });
+    }
+
+    /// The oldest of the sessions that have expired end.
+    pub(crate) fn expire_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
+        let mut ended = Vec::new();
+        while let Some((deadline, id)) = self.catalog.expiries.first().copied()
+            && deadline <= now_millis
+            && ended.len() < AT_ONCE
+        {
+            ended.push(self.end_and_publish(id, now_millis));
+        }
+        ended
+    }
+
+    /// The oldest of the wills that are due are published.
+    pub(crate) fn publish_due_wills(&mut self, now_millis: u64) {
+        for _ in 0..AT_ONCE {
+            let Some((due, id)) = self.catalog.wills_due.first().copied() else { return };
+            if due > now_millis {
+                return;
+            }
+            self.publish_will(id, now_millis);
+        }
+    }
+
+    /// What an opened store does to the sessions that it finds: those that were connected when it was last open have lost
+    /// their connection now, and those of them that were to end with it end.
+    ///
+    /// Their clients have had no time to come back. A client counts as gone when it would have been too silent, and at the
+    /// latest when the grace has passed: its will is due from then on, and so a session that ends with its connection and
+    /// has a will ends then.
+    pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
+        let last = self.catalog.last;
+        let mut ids: Vec<SessionId> = self.catalog.sessions.keys().copied().collect();
+        ids.sort_unstable();
+        let mut ended = Vec::new();
+        for id in ids {
+            let gone_at = now_millis.saturating_add(self.silence_millis(id));
+            let session = self.session(id);
+            let ends_with_connection = session.session_expiry_interval == 0;
+            if session.connected {
+                if ends_with_connection && session.will.is_none() {
+                    ended.push(self.end(id));
+                    continue;
+                }
+                session.unsaved_through = last;
+                session.connected = false;
+                session.detached_at_millis = if ends_with_connection { gone_at } else { now_millis };
+                self.catalog.connected -= 1;
+                self.catalog.set_expiry(id, true);
+                self.batch.touch(id).session = true;
+            }
+            if !ends_with_connection {
+                self.settle_will(id, gone_at);
+            }
+        }
+        ended
+    }
+
+    /// A will whose connection has ended without a word is due after its delay.
+    fn settle_will(&mut self, id: SessionId, gone_at: u64) {
+        let session = self.session(id);
+        if let (Some(will), None) = (&session.will, session.will_due_at_millis) {
+            let due = will.due_at_millis(gone_at);
+            self.catalog.set_will_due(id, Some(due));
+            self.batch.touch(id).session = true;
+        }
+    }
+
+    /// How long a client may be silent after the store was opened: as its keep-alive has it [MQTT-3.1.2-22], but not longer
+    /// than the grace.
+    fn silence_millis(&self, id: SessionId) -> u64 {
+        let grace = u64::try_from(self.shared.options.will_grace.as_millis()).unwrap_or(u64::MAX);
+        match self.catalog.sessions[&id].keep_alive {
+            0 => grace,
+            seconds => grace.min(u64::from(seconds) * 1500),
+        }
+    }
+}
+
+impl Will {
+    /// When it is due, if its connection ends at `ended_at_millis`.
+    pub(super) fn due_at_millis(&self, ended_at_millis: u64) -> u64 {
+        ended_at_millis.saturating_add(u64::from(self.delay_interval) * 1000)
+    }
+}
+
+impl Session {
+    /// Whether a will is overdue when its client returns: its time has passed, or its connection was fenced off before it
+    /// could say anything.
+    pub(super) fn owes_will(&self, now_millis: u64) -> bool {
+        match (&self.will, self.will_due_at_millis) {
+            (Some(_), Some(due)) => due <= now_millis,
+            (Some(will), None) => self.connected && will.delay_interval == 0,
+            (None, _) => false,
+        }
+    }
+}
