@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     match CommandLine::parse().into_command() {
         Command::Serve(arguments) => run(arguments),
         Command::Config(command) => command.run(),
+        Command::Store(command) => command.run(),
     }
 }
 

@@ -1,14 +1,18 @@
 //! The command line.
 //!
 //! Says what there is to say with clap, turns flags into settings, and carries out the commands that only look at
-//! the configuration. Exit statuses: 0 for success, 1 for a failure while running, 2 for a wrong command line or
-//! configuration.
+//! the configuration, or at a stopped store (`store`). Exit statuses: 0 for success, 1 for a failure while running, 2 for
+//! a wrong command line or configuration.
+
+mod store;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use store::StoreCommand;
 
 use crate::config::{Config, ConfigError, Loaded, Overrides};
 
@@ -38,6 +42,9 @@ Examples:
   barnacle serve --listen mqtt://0.0.0.0:1883 listen on every address of this machine
   barnacle config default > barnacle.toml     a file of all settings to edit
   barnacle serve --config barnacle.toml       run with it
+  barnacle check ./data                       is the store of a stopped broker whole?
+  barnacle inspect ./data                     what waits in it for whom?
+  barnacle repair ./data --into ./repaired    save what can be read of a damaged one
 
 Clients connect to mqtt://localhost:1883, web pages to ws://localhost:8083/mqtt.
 ";
@@ -50,6 +57,9 @@ pub enum Command {
     /// Show or check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at a stopped store, or save what can be read of a damaged one
+    #[command(flatten)]
+    Store(StoreCommand),
 }
 
 /// What `serve` may be told. A flag wins over its environment variable, that over the file.

@@ -75,12 +75,28 @@ pub enum OpenError {
         known: u32,
     },
     /// A record that is needed cannot be read.
-    #[error("data directory {}: {damaged}", directory.display())]
+    #[error(
+        "data directory {}: {damaged}; `barnacle check` tells all that is damaged, `barnacle repair` saves the rest \
+         into a copy",
+        directory.display()
+    )]
     Damaged {
         /// The data directory.
         directory: PathBuf,
         /// The record.
         damaged: Damaged,
+    },
+    /// The files that tell what belongs to the database are damaged or missing.
+    #[error(
+        "data directory {} is damaged and cannot be opened: {reason}; `barnacle check` tells more, `barnacle repair` \
+         saves what can be read into a copy",
+        directory.display()
+    )]
+    Unreadable {
+        /// The data directory.
+        directory: PathBuf,
+        /// What is wrong; names the file.
+        reason: String,
     },
     /// The file system refused.
     #[error("data directory {}: {error}", directory.display())]

@@ -2,7 +2,7 @@
 //!
 //! | family | key | record |
 //! |---|---|---|
-//! | `meta` | name | schema, state |
+//! | `meta` | name | schema, state, what of the logs is lost to damage |
 //! | `session` | client identifier | the session |
 //! | `subscription` | session (8 bytes) filter | options, start, the part of a filter's log that it reads |
 //! | `filter` | filter | the log that is the filter's own; of a shared subscription, its group |
@@ -50,6 +50,14 @@ pub(crate) const FAMILIES: [Family; 7] = [META, SESSION, SUBSCRIPTION, FILTER, L
 pub(crate) const SCHEMA: &[u8] = b"schema";
 /// `meta`: the state as of the last batch.
 pub(crate) const STATE: &[u8] = b"state";
+
+/// `meta`: what begins the names of records of damage that was passed over.
+pub(crate) const QUARANTINE: &[u8] = b"quarantine/";
+
+/// `meta`: the record of a damaged part of a log, by its last LSN.
+pub(crate) fn quarantine(log: LogId, through: Lsn) -> Vec<u8> {
+    [QUARANTINE, &log.0.to_be_bytes(), &through.0.to_be_bytes()].concat()
+}
 
 /// What a `flow` record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,5 +154,9 @@ mod tests {
         );
         assert_eq!(flow(SessionId(7), Flow::Held(0x0102)), [0, 0, 0, 0, 0, 0, 0, 7, 2, 1, 2]);
         assert_eq!(subscription(SessionId(7), "a"), [0, 0, 0, 0, 0, 0, 0, 7, b'a']);
+        assert_eq!(
+            quarantine(LogId(1), Lsn(2)),
+            [b"quarantine/".as_slice(), &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]].concat()
+        );
     }
 }

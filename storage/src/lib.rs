@@ -15,15 +15,19 @@
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`,
 //! and `space` and `health` look after its room; `catalog`, `tail`, `groups` and `reader` are the memory; `clock` is the
-//! time; `committer` changes them, `read` and `retained` read them, `recovery` begins, `trim` and `sweep` clean up.
+//! time; `committer` changes them, `read` and `retained` read them, `recovery` begins, `trim` and `sweep` clean up; `check`,
+//! `repair` and `files` are for a store that is stopped, or damaged.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
+mod border;
 mod catalog;
+mod check;
 mod clock;
 mod committer;
 mod engine;
 mod error;
+mod files;
 mod floors;
 mod groups;
 mod health;
@@ -34,10 +38,12 @@ mod message;
 mod options;
 mod outcome;
 mod packet_ids;
+mod quarantine;
 mod read;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod retained;
 mod shared;
 mod space;
@@ -50,6 +56,10 @@ pub mod topics;
 mod transaction;
 mod trim;
 
+pub use check::{
+    CheckCounts, CheckReport, Checker, ExchangeView, Finding, FindingKind, Inspection, LogRange, MessageView,
+    Selection, SessionView, SubscriptionView,
+};
 pub use clock::{Clock, WallClock};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
@@ -63,10 +73,12 @@ pub use outcome::{
     Targets,
 };
 pub use packet_ids::PacketIdSet;
+pub use quarantine::DamagedRange;
 pub use read::{Budget, Pass};
 pub use reader::{Reader, Wake, Watch};
 pub use record::encode_message;
-pub use recovery::Recovery;
+pub use recovery::{InDoubt, Recovery};
+pub use repair::{RepairError, RepairReport, repair_copy, repair_with_backup};
 pub use retained::RetainedPage;
 pub use statistics::Statistics;
 pub use stepper::Stepper;

@@ -10,9 +10,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::border;
 use crate::catalog::Head;
-use crate::engine::{self, Engine, View};
+use crate::engine::{self, EngineError, FailureKind, View};
 use crate::keys;
+use crate::quarantine::DamagedRange;
 use crate::record::{self, BlockEntries, RawEntry};
 use crate::shared::Shared;
 use crate::tail::View as TailView;
@@ -36,6 +38,8 @@ pub struct Pass {
     pub through: Lsn,
     /// The budget was spent: there may be more up to the bound.
     pub more: bool,
+    /// What lies between the position and `through` and cannot be read: it is lost, was reported, and is passed over.
+    pub damaged: Vec<DamagedRange>,
 }
 
 /// What was read of a span.
@@ -70,7 +74,12 @@ impl Shared {
         let head = self.head();
         let memberships = reader.memberships();
         if reader.is_fenced() || position >= head {
-            return Ok(Some(Pass { entries: Vec::new(), through: position, more: false }));
+            return Ok(Some(Pass {
+                entries: Vec::new(),
+                through: position,
+                more: false,
+                damaged: Vec::new(),
+            }));
         }
         let own = (reader.session().own_log(), position, head);
         let parts = memberships.iter().map(|part| (part.log, position.max(part.from), head.min(part.until)));
@@ -93,7 +102,7 @@ impl Shared {
             cursors.push(Cursor::new(log, after, through, source));
         }
         drop(tail);
-        Shared::merge(&Disk::new(&*self.engine), cursors, position, bound, head, budget).map(Some)
+        Shared::merge(&Disk::new(self), cursors, position, bound, head, budget).map(Some)
     }
 
     fn merge<'a>(
@@ -119,7 +128,8 @@ impl Shared {
             if lsn > last {
                 let full = entries.len() >= budget.messages || bytes >= budget.bytes;
                 if full && !entries.is_empty() {
-                    return Ok(Pass { entries, through: last, more: true });
+                    let damaged = damaged_through(&cursors, last);
+                    return Ok(Pass { entries, through: last, more: true, damaged });
                 }
                 let entry = cursor.entry()?;
                 bytes += cursor.length();
@@ -130,7 +140,8 @@ impl Shared {
                 next.push(Reverse((lsn, index)));
             }
         }
-        Ok(Pass { entries, through: bound, more: bound < head })
+        let damaged = damaged_through(&cursors, bound);
+        Ok(Pass { entries, through: bound, more: bound < head, damaged })
     }
 
     /// Entries of one log, within a span; `None` if that needs the disk and `disk` is false.
@@ -148,7 +159,7 @@ impl Shared {
             TailView::OnDisk if disk => (Source::Disk(None), span.through),
             TailView::OnDisk => return Ok(None),
         };
-        let disk = Disk::new(&*self.engine);
+        let disk = Disk::new(self);
         let mut cursor = Cursor::new(log, span.after, bound, source);
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while cursor.advance(&disk)?.is_some() {
@@ -191,22 +202,33 @@ impl Shared {
             Some(record) => Source::Tail(vec![record].into_iter()),
             None => Source::Disk(None),
         };
-        let disk = Disk::new(&*self.engine);
+        let disk = Disk::new(self);
         let mut cursor = Cursor::new(log, after, lsn, source);
         match cursor.advance(&disk)? {
             Some(found) if found == lsn => {
                 let (record, body) = cursor.current();
                 Ok(Some(FoundEntry { record: record.clone(), body }))
             }
-            _ => Ok(None),
+            _ => match cursor.damaged.first() {
+                Some(range) => {
+                    let reason = DecodeError::Malformed("block, passed over");
+                    Err(damaged(log, range.after, range.through, reason))
+                }
+                None => Ok(None),
+            },
         }
     }
 
     /// Where a log ends.
     pub(crate) fn end_of_log(&self, log: LogId) -> Result<Head, ReadError> {
         let (first, end) = log_bounds(log);
+        self.last_block(log, &first, &end)
+    }
+
+    /// Where a log ends between two keys.
+    fn last_block(&self, log: LogId, first: &[u8], end: &[u8]) -> Result<Head, ReadError> {
         let view = self.engine.view();
-        let mut rows = view.cursor(keys::LOG, &first, Some(&end));
+        let mut rows = view.cursor(keys::LOG, first, Some(end));
         rows.seek_to_last();
         let Some((key, value)) = rows.item() else {
             return match rows.status() {
@@ -222,6 +244,32 @@ impl Shared {
         };
         count().map_err(|reason| damaged(log, Lsn(0), last, reason))
     }
+
+    /// Where a log goes on whose end cannot be read: its counts go on behind the last block that can be, and never
+    /// begin anew. `last` is the last LSN that it can have.
+    pub(crate) fn end_behind_damage(&self, log: LogId, last: Lsn, error: &ReadError) -> Head {
+        let (first, _) = log_bounds(log);
+        let (mut low, mut high) = (Lsn(0), last);
+        // The blocks at or below `low` end with one that can be read, those at or below `high` do not.
+        let mut before = Head::default();
+        while high.0 - low.0 > 1 {
+            let middle = Lsn(low.0 + (high.0 - low.0) / 2);
+            match self.last_block(log, &first, &keys::block(log, middle, 0)) {
+                Ok(head) => (low, before) = (middle, head),
+                Err(_) => high = middle,
+            }
+        }
+        let range = DamagedRange { log, after: before.last, through: last, messages: None };
+        self.quarantine(range, &error.to_string());
+        // At least one is lost.
+        Head { last, ordinal: before.ordinal + 1, running_bytes: before.running_bytes }
+    }
+}
+
+/// What cursors have passed over at or below an LSN.
+fn damaged_through(cursors: &[Cursor<'_>], through: Lsn) -> Vec<DamagedRange> {
+    let ranges = cursors.iter().flat_map(|cursor| &cursor.damaged);
+    ranges.filter(|range| range.through <= through).copied().collect()
 }
 
 /// The keys of a log: its first possible one, and the first behind it.
@@ -235,17 +283,17 @@ fn damaged(log: LogId, after: Lsn, through: Lsn, reason: DecodeError) -> ReadErr
 
 /// The engine's view, which a pass takes only when memory does not reach.
 struct Disk<'a> {
-    engine: &'a dyn Engine,
+    shared: &'a Shared,
     view: OnceCell<Box<dyn View + 'a>>,
 }
 
 impl<'a> Disk<'a> {
-    fn new(engine: &'a dyn Engine) -> Disk<'a> {
-        Disk { engine, view: OnceCell::new() }
+    fn new(shared: &'a Shared) -> Disk<'a> {
+        Disk { shared, view: OnceCell::new() }
     }
 
     fn view(&self) -> &dyn View {
-        &**self.view.get_or_init(|| self.engine.view())
+        &**self.view.get_or_init(|| self.shared.engine.view())
     }
 }
 
@@ -261,17 +309,70 @@ struct Cursor<'a> {
     current: Option<RawEntry>,
     /// Ordinal of the entry that must come next, once that is known.
     expected: Option<u64>,
+    /// Damage that has been met, and of which the end is not known yet: the last LSN of it, and what is wrong.
+    broken: Option<(Lsn, String)>,
+    /// What was passed over.
+    damaged: Vec<DamagedRange>,
+}
+
+/// What stands next on the disk or in the tail.
+enum Next {
+    Block(BlockEntries),
+    /// A block that is not what was written, and its last LSN, or keys that cannot be read, and the LSN behind them.
+    Broken(Lsn, String),
+    End,
 }
 
 enum Source<'a> {
     Tail(std::vec::IntoIter<Bytes>),
     /// Positioned when it is first needed.
-    Disk(Option<Box<dyn engine::Cursor + 'a>>),
+    Disk(Option<Rows<'a>>),
+}
+
+/// The blocks of a log on the disk.
+struct Rows<'a> {
+    cursor: Box<dyn engine::Cursor + 'a>,
+    /// It stands on a block that was not looked at.
+    fresh: bool,
+    /// All before this key was looked at, or cannot be read.
+    reached: Vec<u8>,
+    /// Nothing behind can be read.
+    exhausted: bool,
+}
+
+impl Rows<'_> {
+    /// Goes to the first block behind damage. Gives its last LSN; `None` if there is none.
+    fn pass_over(&mut self, error: &EngineError, end: &[u8]) -> Option<Lsn> {
+        let cursor = &mut self.cursor;
+        let behind = border::find(&self.reached, end, |key| {
+            cursor.seek(key);
+            cursor.item().is_some() || cursor.status().err().is_none_or(|found| found != *error)
+        });
+        let Some(behind) = behind else {
+            self.exhausted = true;
+            return None;
+        };
+        cursor.seek(&behind);
+        self.fresh = true;
+        self.reached = behind;
+        cursor.item().and_then(|(key, _)| keys::parse_block(key)).map(|(_, last)| last)
+    }
 }
 
 impl<'a> Cursor<'a> {
     fn new(log: LogId, after: Lsn, through: Lsn, source: Source<'a>) -> Cursor<'a> {
-        Cursor { log, after, through, source, block: None, block_last: after, current: None, expected: None }
+        Cursor {
+            log,
+            after,
+            through,
+            source,
+            block: None,
+            block_last: after,
+            current: None,
+            expected: None,
+            broken: None,
+            damaged: Vec::new(),
+        }
     }
 
     /// Goes to the next entry and gives its LSN; `None` at the end.
@@ -301,42 +402,99 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Goes to the next block that can be read, over what cannot.
     fn next_block(&mut self, disk: &'a Disk<'_>) -> Result<bool, ReadError> {
-        let block = match &mut self.source {
-            Source::Tail(records) => records.next().map(BlockEntries::trusted),
-            Source::Disk(rows) => {
-                let rows = match rows {
-                    Some(rows) => {
-                        rows.next();
-                        rows
+        loop {
+            match self.fetch(disk)? {
+                Next::Broken(through, reason) => self.broken = Some((through, reason)),
+                Next::End => {
+                    if let Some((through, reason)) = self.broken.take() {
+                        self.pass_over(disk, through.min(self.through), None, &reason);
                     }
-                    None => {
-                        let from = keys::block(self.log, Lsn(self.after.0 + 1), 0);
-                        let end = log_bounds(self.log).1;
-                        let rows = rows.insert(disk.view().cursor(keys::LOG, &from, Some(&end)));
-                        rows.seek(&from);
-                        rows
-                    }
-                };
-                match rows.item() {
-                    Some((key, value)) => {
-                        self.block_last = keys::parse_block(key).map_or(Lsn(u64::MAX), |(_, last)| last);
-                        Some(BlockEntries::open(Bytes::copy_from_slice(value)))
-                    }
-                    None => {
-                        rows.status()?;
-                        None
-                    }
+                    return Ok(false);
+                }
+                Next::Block(block) => {
+                    self.account(disk, &block);
+                    self.block = Some(block);
+                    return Ok(true);
                 }
             }
-        };
-        let Some(block) = block else { return Ok(false) };
-        let block = block.map_err(|reason| damaged(self.log, self.after, self.block_last, reason))?;
-        if self.expected.is_some_and(|expected| expected != block.next_ordinal()) {
-            return Err(ReadError::Missing { log: self.log, after: self.after, through: self.block_last });
         }
-        self.block = Some(block);
-        Ok(true)
+    }
+
+    /// Compares where a block begins with where the last one ended.
+    fn account(&mut self, disk: &'a Disk<'_>, block: &BlockEntries) {
+        let lost = self.expected.map(|expected| block.next_ordinal().wrapping_sub(expected));
+        if let Some((through, reason)) = self.broken.take() {
+            return self.pass_over(disk, through.min(block.base()), lost, &reason);
+        }
+        match lost {
+            Some(0) => {}
+            Some(lost) => {
+                let reason = format!("{lost} messages are not there");
+                self.pass_over(disk, block.base(), Some(lost), &reason);
+            }
+            // What stood before the first block that is there may be known to be lost.
+            None => {
+                let known = disk.shared.quarantine.within(self.log, self.after, block.base());
+                self.damaged.extend(known);
+            }
+        }
+    }
+
+    fn pass_over(&mut self, disk: &Disk<'_>, through: Lsn, messages: Option<u64>, reason: &str) {
+        if through <= self.after {
+            return;
+        }
+        let range = DamagedRange { log: self.log, after: self.after, through, messages };
+        disk.shared.quarantine(range, reason);
+        self.damaged.push(range);
+    }
+
+    fn fetch(&mut self, disk: &'a Disk<'_>) -> Result<Next, ReadError> {
+        let (log, after) = (self.log, self.after);
+        let rows = match &mut self.source {
+            Source::Tail(records) => {
+                return match records.next().map(BlockEntries::trusted) {
+                    Some(Ok(block)) => Ok(Next::Block(block)),
+                    Some(Err(reason)) => Err(damaged(log, after, self.block_last, reason)),
+                    None => Ok(Next::End),
+                };
+            }
+            Source::Disk(rows) => rows,
+        };
+        let end = log_bounds(log).1;
+        let rows = match rows {
+            Some(rows) => rows,
+            None => {
+                let from = keys::block(log, Lsn(after.0 + 1), 0);
+                let mut cursor = disk.view().cursor(keys::LOG, &from, Some(&end));
+                cursor.seek(&from);
+                rows.insert(Rows { cursor, fresh: true, reached: from.to_vec(), exhausted: false })
+            }
+        };
+        if rows.exhausted {
+            return Ok(Next::End);
+        }
+        if !std::mem::replace(&mut rows.fresh, false) {
+            rows.cursor.next();
+        }
+        if let Some((key, value)) = rows.cursor.item() {
+            self.block_last = keys::parse_block(key).map_or(Lsn(u64::MAX), |(_, last)| last);
+            rows.reached = key.to_vec();
+            return Ok(match BlockEntries::open(Bytes::copy_from_slice(value)) {
+                Ok(block) => Next::Block(block),
+                Err(reason) => Next::Broken(self.block_last, reason.to_string()),
+            });
+        }
+        match rows.cursor.status() {
+            Ok(()) => Ok(Next::End),
+            Err(error) if error.kind == FailureKind::Corruption => {
+                let through = rows.pass_over(&error, &end).unwrap_or(self.through);
+                Ok(Next::Broken(through, error.reason))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn current(&self) -> (&Bytes, Range<usize>) {

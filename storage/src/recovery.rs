@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use crate::catalog::{Catalog, Exchanges, Filter, Routes, Session, SharedLog, StoredSubscription};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, FailureKind};
 use crate::floors::Floors;
 use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
@@ -38,6 +38,10 @@ pub struct Recovery {
     pub clean: bool,
     /// First and last of the batches that had been acknowledged and are gone.
     pub lost: Option<(u64, u64)>,
+    /// The commit mark could not be read: whether the last batches are there cannot be told.
+    pub mark_unreadable: bool,
+    /// Damaged parts of the write-ahead log that were left out.
+    pub in_doubt: Vec<InDoubt>,
     /// Sessions that ended because they had expired, or ended with a connection that the crash broke.
     pub ended: Vec<EndedSession>,
     /// How long opening took.
@@ -65,8 +69,58 @@ impl std::fmt::Display for Recovery {
         if let Some((first, last)) = self.lost {
             write!(formatter, "; ACKNOWLEDGED DATA IS LOST: batches {first} to {last} are missing")?;
         }
+        for doubt in &self.in_doubt {
+            write!(formatter, "; ACKNOWLEDGED DATA IS IN DOUBT: {doubt}")?;
+        }
+        if self.mark_unreadable {
+            let commit = self.commit;
+            write!(
+                formatter,
+                "; the commit mark is damaged: whether anything behind {commit} is lost is not known"
+            )?;
+        }
         Ok(())
     }
+}
+
+/// A damaged part of the write-ahead log. It was left out, and what stood behind it was recovered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDoubt {
+    /// First and last of the batches that may have been in it. Empty when the first is above the last.
+    pub commits: (u64, u64),
+    /// First and last of the LSNs that may have been in it.
+    pub lsns: (Lsn, Lsn),
+    /// The file as it was.
+    pub kept: std::path::PathBuf,
+}
+
+impl std::fmt::Display for InDoubt {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ((first, last), (first_lsn, last_lsn)) = (self.commits, self.lsns);
+        write!(
+            formatter,
+            "the write-ahead log was damaged in its middle; batches {first} to {last}, LSN {} to {}; the file is kept as {}",
+            first_lsn.0,
+            last_lsn.0,
+            self.kept.display()
+        )
+    }
+}
+
+/// What is known to be lost to damage.
+pub(crate) fn quarantined(engine: &dyn Engine) -> Vec<record::QuarantineRow> {
+    let view = engine.view();
+    let mut rows = view.cursor(keys::META, keys::QUARANTINE, None);
+    rows.seek_to_first();
+    let mut known = Vec::new();
+    while let Some((_, row)) = rows.item().filter(|(key, _)| key.starts_with(keys::QUARANTINE)) {
+        match record::decode_quarantine(row) {
+            Ok(row) => known.push(row),
+            Err(reason) => tracing::warn!(%reason, "a record of earlier damage is itself damaged"),
+        }
+        rows.next();
+    }
+    known
 }
 
 /// What is read into memory.
@@ -285,7 +339,11 @@ impl Loader<'_> {
     }
 
     fn refused(&self, error: EngineError) -> OpenError {
-        OpenError::Engine { directory: self.options.directory.clone(), reason: error.reason }
+        let (directory, reason) = (self.options.directory.clone(), error.reason);
+        match error.kind {
+            FailureKind::Corruption => OpenError::Unreadable { directory, reason },
+            _ => OpenError::Engine { directory, reason },
+        }
     }
 
     fn damaged(&self, family: Family, key: &[u8], reason: DecodeError) -> OpenError {

@@ -6,11 +6,13 @@
 
 use bytes::Bytes;
 
+use crate::border;
+use crate::engine::{Cursor, EngineError, FailureKind};
 use crate::keys;
 use crate::record;
 use crate::shared::Shared;
 use crate::topics::topic_matches;
-use crate::{Budget, Damaged, Lsn, Message, ReadError, RetainedScan};
+use crate::{Budget, Lsn, Message, ReadError, RetainedScan};
 
 /// How many records a page visits at most.
 const VISITS: usize = 4096;
@@ -24,6 +26,8 @@ pub struct RetainedPage {
     pub after_topic: String,
     /// Nothing is left.
     pub done: bool,
+    /// Retained messages that could not be read, and were passed over. A part of a file counts as one.
+    pub damaged: u64,
 }
 
 impl Shared {
@@ -37,24 +41,42 @@ impl Shared {
         let literal = literal_beginning(filter);
         let view = self.engine.view();
         let mut rows = view.cursor(keys::RETAINED, literal.as_bytes(), None);
-        if scan.after_topic.is_empty() {
-            rows.seek(literal.as_bytes());
-        } else {
-            // The first possible topic behind the last.
-            rows.seek(&[scan.after_topic.as_bytes(), &[0]].concat());
-        }
-        let mut page =
-            RetainedPage { messages: Vec::new(), after_topic: scan.after_topic.clone(), done: false };
+        // The first possible topic behind the last.
+        let mut reached = match scan.after_topic.as_str() {
+            "" => literal.as_bytes().to_vec(),
+            topic => [topic.as_bytes(), &[0]].concat(),
+        };
+        rows.seek(&reached);
+        let mut page = RetainedPage {
+            messages: Vec::new(),
+            after_topic: scan.after_topic.clone(),
+            done: false,
+            damaged: 0,
+        };
         let mut bytes = 0;
         for _ in 0..VISITS {
             let Some((key, value)) = rows.item() else {
-                rows.status()?;
+                match rows.status() {
+                    Err(error) if error.kind == FailureKind::Corruption => {
+                        page.damaged += 1;
+                        self.report_retained("a part of a file", &error.reason);
+                        if let Some(behind) = pass_over(&mut *rows, &reached, &error) {
+                            reached = behind;
+                            continue;
+                        }
+                    }
+                    status => status?,
+                }
                 page.done = true;
                 return Ok(page);
             };
-            let damaged = |reason| Damaged::new(keys::RETAINED, key, reason);
-            let topic =
-                std::str::from_utf8(key).map_err(|_| damaged(crate::DecodeError::Malformed("topic")))?;
+            reached = [key, &[0]].concat();
+            let Ok(topic) = std::str::from_utf8(key) else {
+                page.damaged += 1;
+                self.report_retained(&key.escape_ascii().to_string(), "the topic is not text");
+                rows.next();
+                continue;
+            };
             if !topic.starts_with(literal) {
                 page.done = true;
                 return Ok(page);
@@ -65,12 +87,16 @@ impl Shared {
                     return Ok(page);
                 }
                 topic.clone_into(&mut page.after_topic);
-                let length = value.len();
-                let (lsn, message) =
-                    record::decode_retained(&Bytes::copy_from_slice(value)).map_err(damaged)?;
-                if lsn <= scan.through {
-                    bytes += length;
-                    page.messages.push((lsn, message));
+                match record::decode_retained(&Bytes::copy_from_slice(value)) {
+                    Ok((lsn, message)) if lsn <= scan.through => {
+                        bytes += value.len();
+                        page.messages.push((lsn, message));
+                    }
+                    Ok(_) => {}
+                    Err(reason) => {
+                        page.damaged += 1;
+                        self.report_retained(topic, &reason.to_string());
+                    }
                 }
                 rows.next();
                 continue;
@@ -87,6 +113,24 @@ impl Shared {
         }
         Ok(page)
     }
+
+    /// A retained message cannot be read: said once.
+    fn report_retained(&self, topic: &str, reason: &str) {
+        if self.quarantine.is_news(topic) {
+            tracing::error!(topic, "a retained message is damaged, and is passed over: {reason}");
+        }
+    }
+}
+
+/// Goes to the first row behind damage, or to where other damage begins; `None` if there is neither.
+fn pass_over(rows: &mut dyn Cursor, reached: &[u8], error: &EngineError) -> Option<Vec<u8>> {
+    let end = vec![0xff; reached.len() + 8];
+    let behind = border::find(reached, &end, |key| {
+        rows.seek(key);
+        rows.item().is_some() || rows.status().err().is_none_or(|found| found != *error)
+    })?;
+    rows.seek(&behind);
+    Some(behind)
 }
 
 /// What every topic that matches begins with.

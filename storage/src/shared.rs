@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::floors::Floors;
 use crate::groups::Pools;
 use crate::health::Board;
+use crate::quarantine::Quarantine;
 use crate::reader::Readers;
 use crate::space::SpaceWatch;
 use crate::statistics::Counters;
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) space: SpaceWatch,
     /// Held by the one that opens the engine again, and by the committer while it must find it open.
     pub(crate) mending: Mutex<()>,
+    pub(crate) quarantine: Quarantine,
     pub(crate) sweep: Mutex<Sweep>,
     pub(crate) next_retained_expiry: NextRetainedExpiry,
     /// Nobody can stop the store yet, or use it.
@@ -94,6 +96,7 @@ impl Shared {
             },
             mending: Mutex::default(),
             acknowledged_commit: AtomicU64::new(0),
+            quarantine: Quarantine::default(),
             sweep: Mutex::default(),
             next_retained_expiry: NextRetainedExpiry::default(),
             opening: AtomicBool::new(true),

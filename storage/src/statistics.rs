@@ -46,6 +46,10 @@ counters! {
     expired_retained,
     /// Times that a part of a log was rewritten to make space free.
     trims,
+    /// Parts of logs that could not be read, and were passed over.
+    damaged_ranges,
+    /// Messages in them, as far as that is known.
+    damaged_messages,
 }
 
 pub(crate) fn add(counter: &AtomicU64, amount: u64) {

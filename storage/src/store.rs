@@ -7,9 +7,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::committer::{self, Apply, Work};
-use crate::engine::{self, Engine, EngineError, WriteBatch};
+use crate::engine::{self, EngineError, Opened, WriteBatch};
 use crate::floors::Floors;
 use crate::keys;
+use crate::mark::Mark;
 use crate::reader::Wake;
 use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
@@ -285,7 +286,8 @@ fn needs_fence(operation: &Operation) -> bool {
 fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>, Recovery), OpenError> {
     let began = Instant::now();
     let floors = Floors::default();
-    let (engine, marked) = open_engine(&options, &floors)?;
+    let Opened { engine, mark, in_doubt } = open_engine(&options, &floors)?;
+    let marked = mark.number();
     let Loaded { mut catalog, routes, state, new } = recovery::load(&*engine, &options, &floors)?;
     let lost = (marked > state.commit).then_some((state.commit + 1, marked));
     // A number that was given out once is not given out again.
@@ -298,6 +300,7 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
         None => Clock::resume((!new).then_some(state.time), options.wall_clock),
     };
     let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors, clock));
+    shared.quarantine.load(recovery::quarantined(&*shared.engine));
     let ended = begin(&shared).map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
     let counts = counts(&shared);
     let recovery = Recovery {
@@ -309,19 +312,21 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
         commit: shared.written_commit(),
         clean: state.clean || new,
         lost,
+        mark_unreadable: mark == Mark::Unreadable,
+        in_doubt,
         ended,
         elapsed: began.elapsed(),
         fast_checksum: shared.engine.has_fast_checksum(),
     };
-    if lost.is_some() {
-        tracing::error!(%recovery, "acknowledged data is lost");
+    if lost.is_some() || recovery.mark_unreadable || !recovery.in_doubt.is_empty() {
+        tracing::error!(%recovery, "acknowledged data is lost, or in doubt");
     }
     shared.opened();
     Ok((shared, recovery))
 }
 
 /// Opens the engine; on a full disk, with the room that the ballast has kept.
-fn open_engine(options: &Options, floors: &Floors) -> Result<(Box<dyn Engine>, u64), OpenError> {
+fn open_engine(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
     match engine::open(options, floors) {
         Err(OpenError::NoSpace { .. }) if space::remove_ballast(&options.directory) => {
             engine::open(options, floors)

@@ -37,6 +37,11 @@ impl<'a> Apply<'a> {
         self.batch.put(keys::META, keys::SCHEMA, record::encode_schema(schema));
     }
 
+    /// The record of a part of a log that is lost.
+    pub(crate) fn put_quarantine(&mut self, row: &record::QuarantineRow) {
+        self.batch.put(keys::META, &keys::quarantine(row.log, row.through), record::encode_quarantine(row));
+    }
+
     pub(crate) fn transaction(&mut self, transaction: Transaction) -> Applied {
         if let Some((id, epoch)) = transaction.fence
             && self.catalog.sessions.get(&id).is_none_or(|session| session.epoch != epoch)
@@ -225,10 +230,9 @@ fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
     match shared.end_of_log(log) {
         Ok(head) => head,
         Err(error) => {
-            // Readers are told of the damage when they come there; what is new is not lost because of it. Where the log
-            // ends is not known: with less than the most, the tail would pass for all that there is.
-            tracing::error!(%error, "the last block of a log cannot be read; its count begins anew");
-            Head { last: Lsn(catalog.last.0 - 1), ..Head::default() }
+            // Where the log ends is not known: with less than the most, the tail would pass for all that there is.
+            let last = Lsn(catalog.last.0 - 1);
+            shared.end_behind_damage(log, last, &error)
         }
     }
 }

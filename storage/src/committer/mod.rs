@@ -118,6 +118,7 @@ fn commit(
                 Work::Rescue { session, packet_id, lsn, body } => {
                     apply.rescue(session, packet_id, lsn, &body)
                 }
+                Work::Quarantine(row) => apply.put_quarantine(&row),
                 Work::ForgetRetained(_) => unreachable!("taken above"),
                 Work::NoteTime => apply.batch.notes_time = true,
             }

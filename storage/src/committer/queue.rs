@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use crate::record::QuarantineRow;
 use crate::sweep::ExpiredRetained;
 use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
 
@@ -21,6 +22,8 @@ pub(crate) enum Work {
         lsn: Lsn,
         body: Bytes,
     },
+    /// Remembers that a part of a log is lost to damage.
+    Quarantine(QuarantineRow),
     /// Removes retained messages that have expired, where they are still the topic's.
     ForgetRetained(Vec<ExpiredRetained>),
     /// A clock was set: the next start must know.
@@ -132,6 +135,7 @@ fn weight(work: &Work) -> usize {
         Work::NoteTime => EACH,
         Work::ForgetRetained(expired) => EACH * expired.len(),
         Work::Rescue { body, .. } => EACH + body.len(),
+        Work::Quarantine(row) => EACH + row.reason.len(),
         Work::Transaction(transaction, _) => {
             let operations = transaction.operations.iter().map(|operation| match operation {
                 Operation::Publish(publish) => EACH + publish.body.len(),

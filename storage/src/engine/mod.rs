@@ -20,7 +20,7 @@
 
 mod batch;
 pub(crate) mod memory;
-mod rocks;
+pub(crate) mod rocks;
 
 use bytes::Bytes;
 
@@ -28,17 +28,25 @@ pub(crate) use batch::WriteBatch;
 
 use crate::floors::Floors;
 use crate::keys::Family;
-use crate::{OpenError, Options};
+use crate::mark::Mark;
+use crate::{InDoubt, OpenError, Options};
 
-/// Opens the engine that the options ask for, and tells what its mark says: see [`Engine::set_mark`]. The engine leaves out
-/// of its logs what `floors` call dead.
-pub(crate) fn open(options: &Options, floors: &Floors) -> Result<(Box<dyn Engine>, u64), OpenError> {
+/// An open engine, and what opening it has found.
+pub(crate) struct Opened {
+    pub(crate) engine: Box<dyn Engine>,
+    /// What the mark says: see [`Engine::set_mark`].
+    pub(crate) mark: Mark,
+    /// Damage in the write-ahead log that was left out.
+    pub(crate) in_doubt: Vec<InDoubt>,
+}
+
+/// Opens the engine that the options ask for. It leaves out of its logs what `floors` call dead.
+pub(crate) fn open(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
     if let Some(memory) = &options.memory {
         let (engine, marked) = memory::MemoryEngine::open(memory, floors)?;
-        return Ok((Box::new(engine), marked));
+        return Ok(Opened { engine: Box::new(engine), mark: Mark::At(marked), in_doubt: Vec::new() });
     }
-    let (engine, marked) = rocks::RocksDb::open(options, floors)?;
-    Ok((Box::new(engine), marked))
+    rocks::RocksDb::open(options, floors)
 }
 
 /// What keeps the rows; see the module's documentation for what it promises.

@@ -1,6 +1,7 @@
 //! RocksDB as the engine: opening it, and the few calls that the store makes.
 
-mod directory;
+pub(crate) mod closed;
+pub(crate) mod directory;
 mod filter;
 mod tuning;
 
@@ -15,17 +16,17 @@ use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions, WriteOptions,
 };
 
-use super::{Cursor, Engine, EngineError, FailureKind, View, WriteBatch};
+use super::{Cursor, Engine, EngineError, FailureKind, Opened, View, WriteBatch};
 use crate::floors::Floors;
 use crate::keys::{self, Family};
 use crate::mark::CommitMark;
 use crate::{OpenError, Options};
 
 /// The folder of the data directory that is RocksDB's.
-const FOLDER: &str = "rocksdb";
+pub(crate) const FOLDER: &str = "rocksdb";
 
 /// The family that every database has, and that we leave empty.
-const DEFAULT_FAMILY: &str = "default";
+pub(crate) const DEFAULT_FAMILY: &str = "default";
 
 /// How long a read waits for a database that is being opened again before it says so.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,14 +49,16 @@ pub(super) struct RocksDb {
 }
 
 impl RocksDb {
-    /// Opens the database of a data directory, and tells what the mark beside it says.
-    pub(super) fn open(options: &Options, floors: &Floors) -> Result<(RocksDb, u64), OpenError> {
+    /// Opens the database of a data directory. Damage in its write-ahead log is left out first.
+    pub(super) fn open(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
         directory::check(options)?;
+        closed::check(&options.directory)?;
+        let in_doubt = crate::repair::leave_out_damaged_batches(&options.directory)?;
         let cache = Cache::new_lru_cache(tuning::BLOCK_CACHE_BYTES);
         let path = options.directory.join(FOLDER);
         let db = open_database(options, floors, &cache)
             .map_err(|error| directory::refusal(&options.directory, &path, error.into_string()))?;
-        let (mark, marked) = CommitMark::open(&options.directory)
+        let (mark, found) = CommitMark::open(&options.directory)
             .map_err(|error| OpenError::Io { directory: options.directory.clone(), error })?;
         directory::sync(options)?;
         let rocks = RocksDb {
@@ -66,7 +69,7 @@ impl RocksDb {
             opened: Condvar::new(),
             mark,
         };
-        Ok((rocks, marked))
+        Ok(Opened { engine: Box::new(rocks), mark: found, in_doubt })
     }
 
     /// The database, waited for while it is opened again.
@@ -184,7 +187,12 @@ impl Engine for RocksDb {
     fn flush(&self) -> Result<(), EngineError> {
         let db = self.db()?;
         let families: Vec<_> = keys::FAMILIES.iter().map(|family| handle(&db, *family)).collect();
-        Ok(db.flush_cfs_opt(&families, &FlushOptions::default())?)
+        db.flush_cfs_opt(&families, &FlushOptions::default())?;
+        // Whoever opens it next knows what has to be there.
+        if let Err(error) = closed::write(&db) {
+            tracing::debug!(%error, "the list of files was not written");
+        }
+        Ok(())
     }
 
     fn set_mark(&self, commit: u64) -> std::io::Result<()> {

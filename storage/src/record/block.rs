@@ -143,6 +143,11 @@ impl BlockEntries {
         &self.record
     }
 
+    /// Before the first entry was taken: the first entry is above this LSN, and nothing of the log between.
+    pub(crate) fn base(&self) -> Lsn {
+        self.last
+    }
+
     /// The ordinal of the entry that comes next.
     pub(crate) fn next_ordinal(&self) -> u64 {
         self.next_ordinal

@@ -80,6 +80,20 @@ pub(crate) struct Membership {
     pub(crate) until: Lsn,
 }
 
+/// `meta`, key `quarantine/…`: a part of a log that is lost to damage, and was reported.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct QuarantineRow {
+    pub(crate) log: LogId,
+    /// The last LSN before it that could be read, or that the log had lost already.
+    pub(crate) after: Lsn,
+    pub(crate) through: Lsn,
+    /// How many messages, where the ordinals on both sides tell.
+    pub(crate) messages: Option<u64>,
+    /// What was wrong.
+    pub(crate) reason: String,
+    pub(crate) found_at_millis: u64,
+}
+
 /// `filter`, of a shared subscription: its group.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct GroupRow {
@@ -117,6 +131,14 @@ pub(crate) fn encode_state(state: &State) -> Vec<u8> {
 
 pub(crate) fn decode_state(record: &[u8]) -> Result<State, DecodeError> {
     only_fields(open(record)?, "state")
+}
+
+pub(crate) fn encode_quarantine(row: &QuarantineRow) -> Vec<u8> {
+    fields_record(row)
+}
+
+pub(crate) fn decode_quarantine(record: &[u8]) -> Result<QuarantineRow, DecodeError> {
+    only_fields(open(record)?, "quarantine")
 }
 
 pub(crate) fn encode_session(row: &SessionRow) -> Vec<u8> {

@@ -4,6 +4,7 @@
 
 mod attach;
 mod committing;
+mod damage;
 mod edges;
 mod expiry;
 mod failing;

@@ -92,7 +92,7 @@ fn a_position_reaches_the_head_although_nothing_was_for_the_reader() {
     fixture.subscribe(&a, "t", 1);
     let last = fixture.publish("other", "x");
     let pass = fixture.pass(&a, Lsn(0));
-    assert_eq!(pass, Pass { entries: vec![], through: last, more: false });
+    assert_eq!(pass, Pass { entries: vec![], through: last, more: false, damaged: vec![] });
 }
 
 #[test]

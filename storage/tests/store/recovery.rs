@@ -228,14 +228,14 @@ fn a_damaged_or_missing_block_of_a_log_is_reported_and_the_rest_is_read() {
     let (store, recovery) = Store::open(Options::new(directory.path())).expect("messages are not read");
     let fixture = Fixture { directory, store, recovery };
     let client = fixture.attach("a");
-    let log = match fixture.store.read(&client.reader, Lsn(0), ALL) {
-        Err(ReadError::Log { log, after, through, reason: DecodeError::Checksum }) => {
-            assert_eq!((after, through), (lsns[0], lsns[1]));
-            log
-        }
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(fixture.read(&client, lsns[1]), ["2", "3", "4"], "behind the damage");
+    let pass = fixture.pass(&client, Lsn(0));
+    let [lost] = pass.damaged[..] else { panic!("{:?}", pass.damaged) };
+    let log = lost.log;
+    assert_eq!(lost, DamagedRange { log, after: lsns[0], through: lsns[1], messages: Some(1) });
+    assert_eq!(payloads(&pass), ["0", "2", "3", "4"]);
+    assert_eq!(fixture.pass(&client, Lsn(0)), pass, "each who comes there is told");
+    assert_eq!(fixture.store.statistics().damaged_ranges, 1, "it is reported once");
+    assert_eq!(fixture.pass(&client, lsns[1]).damaged, [], "who is behind it is not");
 
     let Fixture { directory, store, .. } = fixture;
     store.close().expect("closes");
@@ -248,6 +248,7 @@ fn a_damaged_or_missing_block_of_a_log_is_reported_and_the_rest_is_read() {
         commit(&store, Transaction { fence: None, operations: vec![Operation::Attach(attach("a"))] });
     let Answer::Attached(attached) = &attached.answers[0] else { panic!("{attached:?}") };
     let reader = &attached.session.as_ref().expect("stored").reader;
-    let missing = store.read(reader, lsns[1], ALL);
-    assert_eq!(missing, Err(ReadError::Missing { log, after: lsns[2], through: lsns[4] }));
+    let pass = store.read(reader, lsns[1], ALL).expect("it is passed over");
+    assert_eq!(payloads(&pass), ["2", "4"]);
+    assert_eq!(pass.damaged, [DamagedRange { log, after: lsns[2], through: lsns[3], messages: Some(1) }]);
 }

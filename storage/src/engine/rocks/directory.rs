@@ -1,7 +1,7 @@
 //! The data directory: what may be in it, what is refused, and who has it.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rocksdb::DB;
 
@@ -19,14 +19,36 @@ pub(super) fn check(options: &Options) -> Result<(), OpenError> {
     std::fs::create_dir_all(directory).map_err(io)?;
     match list_families(options)? {
         Some(families) => {
-            let known = |name: &str| keys::FAMILIES.iter().any(|family| family.name() == name);
-            let foreign = families.iter().find(|name| !known(name));
+            let foreign = families.iter().find(|name| !is_ours(name));
             match foreign {
                 Some(foreign) => Err(foreign_family(options, foreign)),
-                None => Ok(()),
+                None => check_families(options, &families),
             }
         }
         None => check_new(directory),
+    }
+}
+
+/// A database in which something was committed has all families: a manifest that was cut short has not.
+fn check_families(options: &Options, families: &[String]) -> Result<(), OpenError> {
+    let directory = &options.directory;
+    let mark =
+        mark::Mark::read(directory).map_err(|error| OpenError::Io { directory: directory.clone(), error })?;
+    let missing = keys::FAMILIES.iter().find(|family| !families.iter().any(|name| name == family.name()));
+    match missing {
+        Some(missing) if mark.number() > 0 => Err(missing_family(directory, *missing)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn missing_family(directory: &Path, missing: keys::Family) -> OpenError {
+    let current = directory.join(FOLDER).join("CURRENT");
+    let (current, name) = (current.display(), missing.name());
+    OpenError::Unreadable {
+        directory: directory.to_owned(),
+        reason: format!(
+            "the manifest that {current} names does not have the family {name}: it was cut short"
+        ),
     }
 }
 
@@ -42,7 +64,7 @@ pub(super) fn sync(options: &Options) -> Result<(), OpenError> {
 
 /// A database with families that are not ours is of a newer version, or of another kind.
 fn foreign_family(options: &Options, family: &str) -> OpenError {
-    match peek_schema(options) {
+    match peek_schema(&options.directory.join(FOLDER)) {
         Some(found) if found > SCHEMA => {
             OpenError::NewerSchema { directory: options.directory.clone(), found, known: SCHEMA }
         }
@@ -63,11 +85,21 @@ fn check_new(directory: &Path) -> Result<(), OpenError> {
             return Err(refuse(format!("{}, and no database", name.display())));
         }
     }
-    let (_, number) = mark::CommitMark::open(directory).map_err(io)?;
-    if number > 0 {
-        return Err(refuse(format!("the mark of commit {number}, and no database")));
+    let database = directory.join(FOLDER);
+    if let Some(file) = files_without_current(&database).first() {
+        let current = database.join("CURRENT");
+        let reason = format!("{} is missing, and {} is there", current.display(), file.display());
+        return Err(OpenError::Unreadable { directory: directory.to_owned(), reason });
     }
-    Ok(())
+    match mark::Mark::read(directory).map_err(io)? {
+        mark::Mark::At(number) if number > 0 => {
+            Err(refuse(format!("the mark of commit {number}, and no database")))
+        }
+        mark::Mark::Unreadable => {
+            Err(refuse("a commit mark that cannot be read, and no database".to_owned()))
+        }
+        mark::Mark::At(_) | mark::Mark::Missing => Ok(()),
+    }
 }
 
 /// The families that a directory's database has; `None` when it has no database.
@@ -82,8 +114,7 @@ fn list_families(options: &Options) -> Result<Option<Vec<String>>, OpenError> {
 }
 
 /// The schema of a database that cannot be opened because it has families of which this version knows nothing.
-fn peek_schema(options: &Options) -> Option<u32> {
-    let path = options.directory.join(FOLDER);
+pub(crate) fn peek_schema(path: &Path) -> Option<u32> {
     let families = [DEFAULT_FAMILY, keys::META.name()];
     let db = DB::open_cf_for_read_only(&rocksdb::Options::default(), path, families, false).ok()?;
     let row = db.get_cf(db.cf_handle(keys::META.name())?, keys::SCHEMA).ok()??;
@@ -102,11 +133,33 @@ pub(super) fn refusal(directory: &Path, path: &Path, reason: String) -> OpenErro
     if NO_SPACE.iter().any(|words| reason.contains(words)) {
         return OpenError::NoSpace { directory, reason };
     }
+    if reason.starts_with("Corruption") || reason.contains("No such file") {
+        return OpenError::Unreadable { directory, reason };
+    }
     OpenError::Engine { directory, reason }
 }
 
+/// Whether a database of ours has a family of that name.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name == DEFAULT_FAMILY || keys::FAMILIES.iter().any(|family| family.name() == name)
+}
+
+/// Files with data in the folder of a database that has lost CURRENT: what a start that was broken off leaves has none.
+pub(crate) fn files_without_current(path: &Path) -> Vec<PathBuf> {
+    let has_data = |entry: &std::fs::DirEntry| {
+        let (name, path) = (entry.file_name(), entry.path());
+        let manifest = name.as_encoded_bytes().starts_with(b"MANIFEST-") && name != "MANIFEST-000001";
+        let is = |ending: &str| path.extension().is_some_and(|found| found == ending);
+        manifest || is("sst") || (is("log") && entry.metadata().is_ok_and(|file| file.len() > 0))
+    };
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.filter(has_data).map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
 /// Who holds the lock file. Only asked when it is another process: closing the file would give up a lock of our own.
-fn lock_holder(lock: &Path) -> Option<u32> {
+pub(crate) fn lock_holder(lock: &Path) -> Option<u32> {
     use rustix::process::{Flock, FlockType, fcntl_getlk};
     let file = File::open(lock).ok()?;
     let holder = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid?;
