@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barnacle_storage::{OpenError, Options, Store};
+use barnacle_storage::{OpenError, Options, Space, Store};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -94,6 +94,11 @@ fn open(config: &Config) -> Result<(Store, barnacle_storage::Recovery), ServeErr
     let queue = config.queue();
     options.limits =
         barnacle_storage::Limits { session: queue_limit(queue.session), total: queue_limit(queue.total) };
+    options.space = Space {
+        min_free_bytes: config.storage().min_free_bytes,
+        warn_free_bytes: config.storage().warn_free_bytes,
+        ballast_bytes: config.storage().ballast_bytes,
+    };
     options.will_grace = config.session().will_grace;
     Ok(Store::open(options)?)
 }

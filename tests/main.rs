@@ -5,6 +5,7 @@ mod backlog;
 mod broker;
 mod cli;
 mod clients;
+mod disk;
 mod expiry;
 mod features;
 mod garbage;

@@ -52,6 +52,7 @@ impl Batch {
         let mut operations = Vec::new();
         let mut messages = Vec::new();
         let mut scratch = BytesMut::new();
+        let full = broker.store.is_full();
         for request in &requests {
             match request {
                 Request::Publish(incoming) => {
@@ -68,7 +69,11 @@ impl Batch {
                             refusable: owner.takes_reasons && message.qos > 0,
                             packet_id: incoming.packet_id.filter(|_| message.qos == 2),
                         };
-                        let publish = translate::publish(&message, targets, teller, &mut scratch);
+                        let mut publish = translate::publish(&message, targets, teller, &mut scratch);
+                        if full && message.qos == 0 {
+                            // Nobody can be told that there is no room for it; it goes to those who are there.
+                            publish.retained = storage::RetainedChange::Forget;
+                        }
                         operations.push(storage::Operation::Publish(publish));
                     }
                     messages.push(Routed { message, wanted, stored });
@@ -101,9 +106,7 @@ impl Batch {
     pub(crate) fn weight(&self) -> usize {
         const OVERHEAD: usize = 64;
         let bytes = |request: &Request| match request {
-            Request::Publish(incoming) => {
-                OVERHEAD + incoming.topic.as_str().len() + incoming.forwarded.len() + incoming.payload.len()
-            }
+            Request::Publish(incoming) => incoming.weight(),
             Request::Subscribe { filters, .. } => {
                 filters.iter().flatten().map(|filter| OVERHEAD + filter.filter.as_str().len()).sum()
             }
@@ -114,6 +117,7 @@ impl Batch {
             Request::SaveOutbound(record) => size_of_val(record.open.as_slice()),
             Request::Hold { body, .. } => body.len(),
             Request::SaveScan { .. }
+            | Request::Refused { .. }
             | Request::TakeFromGroup { .. }
             | Request::Repeated { .. }
             | Request::Release { .. }
@@ -212,9 +216,11 @@ pub(crate) fn live(message: storage::Message) -> Arc<LiveMessage> {
 fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
     use storage::Operation;
     match request {
-        Request::Publish(_) | Request::Repeated { .. } | Request::Release { .. } | Request::CountDrops(_) => {
-            None
-        }
+        Request::Publish(_)
+        | Request::Refused { .. }
+        | Request::Repeated { .. }
+        | Request::Release { .. }
+        | Request::CountDrops(_) => None,
         Request::Subscribe { identifier, filters, .. } => {
             let asked = filters.iter().flatten().map(|filter| new_subscription(filter, *identifier));
             Some(Operation::Subscribe(asked.collect()))

@@ -3,6 +3,7 @@
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
 //! - `group`: the groups of shared subscriptions, in the store's words;
+//! - `held`: what waits while the store cannot keep it;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `catch_up`: how fast what waited is given;
 //! - `deadlines`: sessions that expire, wills that fall due;
@@ -16,6 +17,7 @@ mod clock;
 mod commit;
 mod deadlines;
 mod group;
+mod held;
 mod live;
 mod mailbox;
 mod registry;
@@ -30,6 +32,7 @@ pub use clock::Clock;
 pub(crate) use batch::{Batch, Owner};
 pub(crate) use catch_up::{CatchUp, SharedBucket};
 pub(crate) use commit::NotCommitted;
+pub(crate) use held::{HeldPublishes, HeldShare};
 pub(crate) use live::{LiveSubscriber, LiveSubscribers};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use registry::{Claim, Registry};
@@ -38,13 +41,14 @@ pub(crate) use translate::{
     will_to_store,
 };
 
-use crate::session::{Limits, Methods};
+use crate::session::{Incoming, Limits, Methods};
 
 /// What all connections share.
 pub struct Broker {
     pub(crate) store: Store,
     pub(crate) live: LiveSubscribers,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) held: Arc<HeldPublishes>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// Capacity of a connection's mailbox, in bytes.
@@ -83,10 +87,14 @@ impl Broker {
         methods: Methods,
     ) -> Arc<Self> {
         let clock = Clock::of(&store);
+        let held = Arc::new(HeldPublishes::default());
+        let woken = Arc::clone(&held);
+        store.watch_health(Arc::new(move || woken.wake_all()));
         Arc::new(Self {
             store,
             live: LiveSubscribers::default(),
             registry: Arc::new(Registry::default()),
+            held,
             limits,
             clock,
             mailbox_bytes,
@@ -100,6 +108,12 @@ impl Broker {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Whether a publish would be written to the store: some stored session may want it, or it is retained.
+    pub(crate) fn stores(&self, incoming: &Incoming) -> bool {
+        let topic = incoming.topic.as_str();
+        incoming.retain || !self.store.route(topic).is_empty() || self.live.reaches_logs(topic)
     }
 
     /// The store, for those who look after it.

@@ -57,6 +57,12 @@ pub struct Storage {
     pub data_dir: PathBuf,
     /// What an acknowledgement promises.
     pub durability: Durability,
+    /// Below so much free space, publishes that would have to be kept are refused or held back.
+    pub min_free_bytes: u64,
+    /// Below so much free space the log warns; at least `min_free_bytes`.
+    pub warn_free_bytes: u64,
+    /// The size of the file that keeps space for what makes room; 0: none.
+    pub ballast_bytes: u64,
 }
 
 /// Bounds for each connection.

@@ -137,6 +137,15 @@ settings! {
         /// what came since. `os`: it is written, and on the disk when the operating system sees fit.
         /// All three survive a crash of the broker.
         durability: String = "fsync".into();
+        /// Below so much free space on the data directory's file system, publishes that would have to be kept are
+        /// refused (MQTT 5: Quota exceeded) or held back (older clients); everything else goes on, and what is
+        /// delivered makes room. Not less than the store needs to work in; 0 waits until a write fails.
+        min_free_bytes: u64 = 268_435_456, from 0..=1_099_511_627_776;
+        /// Below so much free space the log warns; at least min_free_bytes.
+        warn_free_bytes: u64 = 1_073_741_824, from 1_048_576..=1_099_511_627_776;
+        /// The size of a file that keeps space, let go of when the disk is full to the last byte: what makes room
+        /// needs some itself. 0: none.
+        ballast_bytes: u64 = 67_108_864, from 0..=17_179_869_184;
     }
 
     /// Bounds for each connection.

@@ -147,6 +147,10 @@ fn values_without_a_meaning_are_refused() {
         ("[log]\nformat = 'xml'", "barnacle.toml:2: `log.format`: `xml` is not"),
         ("log = 'info'", "barnacle.toml:1: `log` is a section"),
         ("[listeners]\nmqtt = 1", "barnacle.toml:1: `listeners`: invalid type: map"),
+        (
+            "[storage]\nwarn_free_bytes = 1048576",
+            "barnacle.toml:2: `storage.warn_free_bytes`: 1048576 is less than",
+        ),
         ("[limits]\nmailbox_bytes = 65536", "barnacle.toml:2: `limits.mailbox_bytes`: 65536 is less than"),
         (
             "[limits]\nmax_packet_size_bytes = 5000000",
@@ -173,6 +177,9 @@ fn every_limit_is_the_last_value_that_is_accepted() {
             let beside = match setting.key {
                 "limits.max_packet_size_bytes" => "mailbox_bytes = 1073741824",
                 "limits.mailbox_bytes" => "max_packet_size_bytes = 1024",
+                // Any watermark goes with the greatest warning, any warning with the least watermark.
+                "storage.min_free_bytes" => "warn_free_bytes = 1099511627776",
+                "storage.warn_free_bytes" => "min_free_bytes = 1048576",
                 _ => "",
             };
             Config::from_toml(Path::new("x"), &format!("[{section}]\n{key} = {number}\n{beside}\n"))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::problem::Problem;
-use super::settings::{Expiry, RawConfig, RawLimits, RawLog, RawQueue, RawSession};
+use super::settings::{Expiry, RawConfig, RawLimits, RawLog, RawQueue, RawSession, RawStorage};
 use super::{
     AllowedOrigins, Config, Durability, Limits, ListenerAddress, Log, LogFormat, LogLevel, Queue, QueueLimit,
     QueuePolicy, Session, Storage, WebSocket,
@@ -77,7 +77,31 @@ fn storage(raw: &RawConfig, layers: &mut Layers) -> Option<Storage> {
     let data_dir = accepted(layers, "storage.data_dir", data_dir);
     let durability: Option<Durability> =
         accepted(layers, "storage.durability", raw.storage.durability.parse());
-    Some(Storage { data_dir: data_dir?, durability: durability? })
+    let RawStorage { min_free_bytes, warn_free_bytes, ballast_bytes, .. } = raw.storage;
+    if warn_free_bytes < min_free_bytes {
+        let message = format!(
+            "{warn_free_bytes} is less than `storage.min_free_bytes`, {min_free_bytes}: the warning would come too late"
+        );
+        at_least(layers, ("storage.warn_free_bytes", "storage.min_free_bytes"), &message);
+        return None;
+    }
+    Some(Storage {
+        data_dir: data_dir?,
+        durability: durability?,
+        min_free_bytes,
+        warn_free_bytes,
+        ballast_bytes,
+    })
+}
+
+/// Notes that the first setting is less than the second, at the one that was set.
+fn at_least(layers: &mut Layers, (greater, less): (&str, &str), message: &str) {
+    let key = match layers.source(greater) {
+        super::problem::Source::Default => less,
+        _ => greater,
+    };
+    let source = layers.source(key);
+    layers.problems.push(Problem::new(&source, format!("`{greater}`: {message}")));
 }
 
 fn limits(raw: &RawLimits, layers: &mut Layers) -> Option<Limits> {
@@ -86,13 +110,7 @@ fn limits(raw: &RawLimits, layers: &mut Layers) -> Option<Limits> {
             "{} is less than `limits.max_packet_size_bytes`, {}: a message that was accepted would fit nowhere",
             raw.mailbox_bytes, raw.max_packet_size_bytes
         );
-        let key = match layers.source("limits.mailbox_bytes") {
-            super::problem::Source::Default => "limits.max_packet_size_bytes",
-            _ => "limits.mailbox_bytes",
-        };
-        let message = format!("`limits.mailbox_bytes`: {message}");
-        let source = layers.source(key);
-        layers.problems.push(Problem::new(&source, message));
+        at_least(layers, ("limits.mailbox_bytes", "limits.max_packet_size_bytes"), &message);
         return None;
     }
     Some(Limits {

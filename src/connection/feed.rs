@@ -1,6 +1,8 @@
 //! From the store and the mailbox into the session's window, as far as there is room.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use barnacle_storage as storage;
 
@@ -19,6 +21,9 @@ const READ_AHEAD: storage::Budget = storage::Budget { messages: 1024, bytes: 256
 
 /// Retained messages of one page at most, in bytes.
 const RETAINED_PAGE_BYTES: usize = 64 << 10;
+
+/// When the store could not be read, it is tried again after this time.
+const READ_AGAIN: Duration = Duration::from_millis(200);
 
 /// Letters taken from the mailbox at once.
 const LETTERS: usize = 256;
@@ -63,6 +68,11 @@ impl Running {
             let read = blocking(move || store.read(&reader, storage::Lsn(after), READ_AHEAD));
             let pass = match read.await {
                 Ok(pass) => pass,
+                Err(storage::ReadError::Unavailable(reason)) => {
+                    self.cannot_read(&reason);
+                    tokio::time::sleep(READ_AGAIN).await;
+                    continue;
+                }
                 Err(error) => {
                     tracing::error!(
                         client_id = &*self.owner.client_id,
@@ -106,6 +116,9 @@ impl Running {
             messages
         });
         for message in read.await {
+            if let Err(storage::ReadError::Unavailable(reason)) = message {
+                return self.read_again_later(&reason);
+            }
             let message = message.unwrap_or_else(|error| {
                 tracing::error!(
                     client_id = &*self.owner.client_id,
@@ -129,6 +142,7 @@ impl Running {
         let filter = scan.filter.clone();
         let page = match blocking(move || store.read_retained(&filter, &after, budget)).await {
             Ok(page) => page,
+            Err(storage::ReadError::Unavailable(reason)) => return self.read_again_later(&reason),
             Err(error) => {
                 tracing::error!(
                     client_id = &*self.owner.client_id,
@@ -159,6 +173,22 @@ impl Running {
         }
         self.session.retained_taken((!page.done).then(|| page.after_topic.into()));
         true
+    }
+
+    /// The store is being opened again, or cannot be read just now: what was to be read is still there, and nothing of it
+    /// has been taken.
+    pub(super) fn read_again_later(&self, reason: &str) -> bool {
+        self.cannot_read(reason);
+        let signal = Arc::clone(&self.signal);
+        tokio::spawn(async move {
+            tokio::time::sleep(READ_AGAIN).await;
+            signal.notify_one();
+        });
+        false
+    }
+
+    fn cannot_read(&self, reason: &str) {
+        tracing::debug!(client_id = &*self.owner.client_id, "the store cannot be read now: {reason}");
     }
 
     fn send_letters(&mut self) -> bool {
@@ -192,8 +222,20 @@ impl Running {
         while log.ahead.front().is_some_and(|entry| entry.lsn.0 <= after) {
             log.ahead.pop_front();
         }
-        if log.ahead.is_empty() && !log.read(&self.broker.store, after, &self.owner.client_id).await {
-            return false;
+        if log.ahead.is_empty() {
+            match log.read(&self.broker.store, after).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(storage::ReadError::Unavailable(reason)) => {
+                    log.grown.store(true, Ordering::Release);
+                    return self.read_again_later(&reason);
+                }
+                Err(error) => {
+                    let client_id = &*self.owner.client_id;
+                    tracing::error!(client_id, "the session's logs cannot be read: {error}");
+                    return false;
+                }
+            }
         }
         let now = self.broker.clock.now();
         let total = &self.broker.catch_up_total;
@@ -250,35 +292,27 @@ impl Running {
 
 impl LogFeed {
     /// Reads the next entries; `false` when there are none. From the tail cache when it has them, else from the disk.
-    async fn read(&mut self, store: &storage::Store, after: u64, client_id: &str) -> bool {
+    async fn read(&mut self, store: &storage::Store, after: u64) -> Result<bool, storage::ReadError> {
         if !self.grown.swap(false, Ordering::AcqRel) {
-            return false;
+            return Ok(false);
         }
         let position = storage::Lsn(after);
         let pass = match store.read_tail(&self.reader, position, READ_AHEAD) {
-            Some(pass) => Ok(pass),
+            Some(pass) => pass,
             None => {
                 let (store, reader) = (store.clone(), self.reader.clone());
-                blocking(move || store.read(&reader, position, READ_AHEAD)).await
+                blocking(move || store.read(&reader, position, READ_AHEAD)).await?
             }
         };
-        match pass {
-            Ok(pass) => {
-                if pass.more {
-                    self.grown.store(true, Ordering::Release);
-                }
-                self.through = pass.through.0;
-                let (messages, at_most) = lost(&pass.damaged, &self.reader);
-                self.damaged.0 += messages;
-                self.damaged.1 += at_most;
-                self.ahead.extend(pass.entries);
-                true
-            }
-            Err(error) => {
-                tracing::error!(client_id, "the session's logs cannot be read: {error}");
-                false
-            }
+        if pass.more {
+            self.grown.store(true, Ordering::Release);
         }
+        self.through = pass.through.0;
+        let (messages, at_most) = lost(&pass.damaged, &self.reader);
+        self.damaged.0 += messages;
+        self.damaged.1 += at_most;
+        self.ahead.extend(pass.entries);
+        Ok(true)
     }
 }
 

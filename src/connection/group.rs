@@ -122,6 +122,10 @@ impl Running {
             Some(pulled) => Ok(pulled),
             None => blocking(move || store.pull(&member, budget)).await,
         };
+        if let Err(storage::ReadError::Unavailable(reason)) = pulled {
+            self.groups[index].grown.store(true, Ordering::Release);
+            return self.read_again_later(&reason);
+        }
         let pulled = pulled.unwrap_or_else(|error| {
             tracing::error!(client_id = &*self.owner.client_id, "a group's log cannot be read: {error}");
             Vec::new()

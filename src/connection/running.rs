@@ -16,7 +16,7 @@ use super::Surroundings;
 use super::farewell::{self, Farewell};
 use super::group::GroupFeed;
 use super::handshake::Connected;
-use crate::broker::{Batch, Broker, CatchUp, Claim, LiveSubscriber, Mailbox, Owner};
+use crate::broker::{Batch, Broker, CatchUp, Claim, HeldShare, LiveSubscriber, Mailbox, Owner};
 use crate::kept::Kept;
 use crate::protocol::{Decoder, ReasonCode};
 use crate::session::{Close, Request, Session};
@@ -53,6 +53,8 @@ pub(super) struct Running {
     in_flight: VecDeque<InFlight>,
     uncommitted_bytes: usize,
     committed: Arc<Committed>,
+    /// What of the session is held back because the store cannot keep it now.
+    held: HeldShare,
     /// Room for the next read.
     read_bytes: usize,
     /// Something was written and not yet flushed.
@@ -108,6 +110,7 @@ where
     let connection = claim.number();
     let log = reader.map(|reader| LogFeed::new(reader, &broker, &signal));
     let catch_up = CatchUp::new(broker.catch_up_rate, broker.clock.now().monotonic_millis);
+    let held = HeldShare::new(&broker.held, connection);
     let mut running = Running {
         broker,
         session,
@@ -121,6 +124,7 @@ where
         in_flight: VecDeque::new(),
         uncommitted_bytes: 0,
         committed: Arc::default(),
+        held,
         read_bytes: *READ_BYTES.start(),
         unflushed: false,
         cut_off: false,
@@ -313,6 +317,7 @@ impl Running {
         if self.cut_off {
             return;
         }
+        self.admit();
         let now = self.broker.clock.now();
         let Some(requests) = self.session.take_batch(now) else { return };
         self.listen_to_new(&requests);
@@ -329,6 +334,31 @@ impl Running {
                 });
             }
             None => self.hear_committed(),
+        }
+    }
+
+    /// While the store cannot keep publishes, they are refused or held back; when it can again, what was held goes on.
+    fn admit(&mut self) {
+        let full = self.broker.store.is_full();
+        if !full && !self.session.holds_publishes() {
+            return;
+        }
+        let broker = &self.broker;
+        self.session.admit(|incoming| !(full && broker.stores(incoming)));
+        let bytes = self.session.held_publish_bytes();
+        let maximum_packet_size = self.broker.limits.maximum_packet_size as usize;
+        if !self.held.set(bytes, maximum_packet_size, &self.signal) {
+            let client_id = &*self.owner.client_id;
+            tracing::warn!(
+                client_id,
+                bytes,
+                "too much waits for room on the disk: the client is to send it again"
+            );
+            self.session.disconnect(ReasonCode::QuotaExceeded);
+        }
+        if self.broker.store.is_full() != full {
+            // It has changed meanwhile, and perhaps nobody was woken who was not yet known to wait.
+            self.signal.notify_one();
         }
     }
 

@@ -21,6 +21,10 @@ pub(super) struct Inbound {
     unanswered: u32,
     /// QoS 2 identifiers received and not released. Outlives the connection.
     unreleased: BTreeSet<u16>,
+    /// QoS 2 identifiers whose PUBLISH is held back: not received yet, as far as anybody was told.
+    held: BTreeSet<u16>,
+    /// `unreleased` as it was last handed out to be kept.
+    saved: BTreeSet<u16>,
     changed: bool,
     /// QoS 2 identifiers of this connection's publishes that were refused, until they are used again.
     refused: BTreeSet<u16>,
@@ -35,19 +39,32 @@ impl Inbound {
     ) -> Self {
         let receive_maximum = (version == ProtocolVersion::V5).then_some(u32::from(receive_maximum));
         let aliases = InboundAliases::new(alias_maximum);
-        Self { aliases, receive_maximum, unanswered: 0, unreleased, changed: false, refused: BTreeSet::new() }
+        let saved = unreleased.clone();
+        Self {
+            aliases,
+            receive_maximum,
+            unanswered: 0,
+            unreleased,
+            held: BTreeSet::new(),
+            saved,
+            changed: false,
+            refused: BTreeSet::new(),
+        }
     }
 
-    /// A PUBLISH.
+    /// A PUBLISH. `None`: it is held back already, and will be answered once.
     ///
     /// # Errors
     /// The reason to disconnect with: alias misused, Receive Maximum exceeded [MQTT-3.3.4-9].
-    pub(super) fn publish(&mut self, publish: Publish) -> Result<Request, ReasonCode> {
+    pub(super) fn publish(&mut self, publish: Publish) -> Result<Option<Request>, ReasonCode> {
         let topic = self.aliases.resolve(publish.topic, publish.properties.topic_alias)?;
         let packet_id = publish.packet_id.map(|packet_id| packet_id.get());
         let exactly_once = packet_id.filter(|_| publish.qos == QoS::ExactlyOnce);
         if let Some(packet_id) = exactly_once.filter(|packet_id| self.unreleased.contains(packet_id)) {
-            return Ok(Request::Repeated { packet_id });
+            return Ok(Some(Request::Repeated { packet_id }));
+        }
+        if exactly_once.is_some_and(|packet_id| self.held.contains(&packet_id)) {
+            return Ok(None);
         }
         if publish.qos != QoS::AtMostOnce {
             self.unanswered += 1;
@@ -62,7 +79,7 @@ impl Inbound {
             self.refused.remove(&packet_id);
             self.changed = true;
         }
-        Ok(Request::Publish(Incoming {
+        Ok(Some(Request::Publish(Incoming {
             qos: publish.qos.into(),
             retain: publish.retain,
             packet_id,
@@ -70,13 +87,38 @@ impl Inbound {
             message_expiry_interval: publish.properties.message_expiry_interval,
             forwarded: publish.properties.forwarded,
             payload: publish.payload,
-        }))
+        })))
+    }
+
+    /// A publish that was taken in is not kept after all: its identifier is free again.
+    pub(super) fn refuse(&mut self, incoming: &Incoming) {
+        if let Some(packet_id) = incoming.exactly_once() {
+            self.changed |= self.unreleased.remove(&packet_id);
+        }
+    }
+
+    /// A publish is held back. Its identifier must not be kept before its message is: after a crash, the message would
+    /// pass for one that came twice.
+    pub(super) fn hold(&mut self, incoming: &Incoming) {
+        if let Some(packet_id) = incoming.exactly_once() {
+            self.changed |= self.unreleased.remove(&packet_id);
+            self.held.insert(packet_id);
+        }
+    }
+
+    /// A publish that was held back is to be kept.
+    pub(super) fn admit(&mut self, incoming: &Incoming) {
+        // One that was released meanwhile, by a client that did not wait for PUBREC, has ended.
+        if let Some(packet_id) = incoming.exactly_once().filter(|packet_id| self.held.remove(packet_id)) {
+            self.changed |= self.unreleased.insert(packet_id);
+        }
     }
 
     /// A PUBREL.
     pub(super) fn pubrel(&mut self, packet_id: u16) -> Request {
-        let known = self.unreleased.remove(&packet_id);
-        self.changed |= known;
+        let received = self.unreleased.remove(&packet_id);
+        self.changed |= received;
+        let known = self.held.remove(&packet_id) || received;
         Request::Release { packet_id, known }
     }
 
@@ -86,6 +128,8 @@ impl Inbound {
         self.answered();
         if qos == 2 {
             self.unreleased.remove(&packet_id);
+            // Used again it is news, though it was handed out before.
+            self.saved.remove(&packet_id);
             self.refused.insert(packet_id);
         }
     }
@@ -102,6 +146,11 @@ impl Inbound {
 
     /// The identifiers to be kept, if they changed since last asked.
     pub(super) fn changed(&mut self) -> Option<Vec<u16>> {
-        std::mem::take(&mut self.changed).then(|| self.unreleased.iter().copied().collect())
+        // What was received and refused, or received and released, has changed nothing.
+        if !std::mem::take(&mut self.changed) || self.unreleased == self.saved {
+            return None;
+        }
+        self.saved.clone_from(&self.unreleased);
+        Some(self.unreleased.iter().copied().collect())
     }
 }

@@ -1,11 +1,14 @@
 //! One connection's session, from CONNACK to the end.
 
+mod admission;
 mod dropping;
 
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
 use bytestring::ByteString;
+
+use admission::Held;
 
 use super::inbound::Inbound;
 use super::keep_alive::KeepAlive;
@@ -37,6 +40,7 @@ pub struct Session {
     subscriptions: Subscriptions,
     scans: Scans,
     batch: Vec<Request>,
+    held: Held,
     close: Option<Close>,
     /// Longest that DISCONNECT may ask for, in seconds.
     maximum_session_expiry_interval: u32,
@@ -134,6 +138,7 @@ impl Session {
             subscriptions,
             scans: Scans::new(restored.scans),
             batch: Vec::new(),
+            held: Held::default(),
             close: None,
             maximum_session_expiry_interval: limits.maximum_session_expiry_interval,
             own_log: restored.own_log,
@@ -191,7 +196,7 @@ impl Session {
         match packet {
             Packet::Publish(publish) => {
                 let request = self.inbound.publish(publish)?;
-                self.batch.push(request);
+                self.batch.extend(request);
             }
             Packet::PubAck(ack) => {
                 self.outbound.puback(ack.packet_id.get(), now).map_err(|_| ReasonCode::ProtocolError)?;
@@ -358,6 +363,7 @@ impl Session {
                 let kind = if incoming.qos == 1 { AckKind::PubAck } else { AckKind::PubRec };
                 self.wire.acknowledge(kind, packet_id, reason);
             }
+            (Request::Refused { qos, packet_id, reason }, _) => self.answer_refused(qos, packet_id, reason),
             (Request::Repeated { packet_id }, _) => {
                 let refused = self.inbound.was_refused(packet_id);
                 let reason = if refused { ReasonCode::QuotaExceeded } else { ReasonCode::Success };

@@ -16,6 +16,15 @@ use crate::protocol::{ReasonCode, SubscribeFilter, TopicFilter, TopicName};
 pub enum Request {
     /// A message to be kept and routed.
     Publish(Incoming),
+    /// A PUBLISH that is not kept: it is answered at its place in the order, and nothing else.
+    Refused {
+        /// QoS 1 or 2.
+        qos: u8,
+        /// Its packet identifier.
+        packet_id: u16,
+        /// Why.
+        reason: ReasonCode,
+    },
     /// A QoS 2 PUBLISH came again: PUBREC goes again, after the first one's commit.
     Repeated {
         /// Its packet identifier.
@@ -99,6 +108,20 @@ pub struct Incoming {
     pub forwarded: Bytes,
     /// Application payload.
     pub payload: Bytes,
+}
+
+impl Incoming {
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const OVERHEAD: usize = 128;
+        OVERHEAD + self.topic.as_str().len() + self.forwarded.len() + self.payload.len()
+    }
+
+    /// The packet identifier of a QoS 2 message.
+    pub(super) fn exactly_once(&self) -> Option<u16> {
+        self.packet_id.filter(|_| self.qos == 2)
+    }
 }
 
 /// How a request was done.

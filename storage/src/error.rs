@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, FailureKind};
 use crate::keys::Family;
 use crate::{LogId, Lsn};
 
@@ -106,6 +106,14 @@ pub enum OpenError {
         /// What it said.
         error: std::io::Error,
     },
+    /// The disk is full, and opening needs some room.
+    #[error("data directory {}: {reason}", directory.display())]
+    NoSpace {
+        /// The data directory.
+        directory: PathBuf,
+        /// What RocksDB said.
+        reason: String,
+    },
     /// RocksDB refused.
     #[error("data directory {}: {reason}", directory.display())]
     Engine {
@@ -162,6 +170,9 @@ pub enum ReadError {
     /// Another record cannot be read.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// The store is being opened again after a failed write; what was to be read is there, and can be read later.
+    #[error("the store cannot be read now: {0}")]
+    Unavailable(String),
     /// RocksDB failed.
     #[error("the store cannot be read: {0}")]
     Engine(String),
@@ -169,6 +180,9 @@ pub enum ReadError {
 
 impl From<EngineError> for ReadError {
     fn from(error: EngineError) -> ReadError {
+        if error.kind == FailureKind::Closed {
+            return ReadError::Unavailable(error.reason);
+        }
         ReadError::Engine(error.reason)
     }
 }

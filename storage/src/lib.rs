@@ -13,10 +13,11 @@
 //! 4. Who watches a [`Reader`] is woken, and [`Store::read`] merges what its logs have got.
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
-//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
-//! `groups`, `quotas` and `reader` are the memory; `clock` is the time; `limits`, `backlog` and `drops` are how much may wait, what does,
-//! and what does not; `committer` changes them, `read` and `retained` read them, `recovery` begins, `trim` and `sweep` clean up;
-//! `check`, `repair` and `files` are for a store that is stopped, or damaged.
+//! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`,
+//! and `space` and `health` look after its room; `catalog`, `tail`, `groups`, `quotas` and `reader` are the memory; `clock` is the
+//! time; `limits`, `backlog` and `drops` are how much may wait, what does, and what does not; `committer` changes them, `read` and
+//! `retained` read them, `recovery` begins, `trim` and `sweep` clean up; `check`, `repair` and `files` are for a store that is
+//! stopped, or damaged.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
@@ -32,6 +33,7 @@ mod error;
 mod files;
 mod floors;
 mod groups;
+mod health;
 mod ids;
 mod keys;
 mod limits;
@@ -49,6 +51,7 @@ mod recovery;
 mod repair;
 mod retained;
 mod shared;
+mod space;
 mod statistics;
 mod stepper;
 mod store;
@@ -68,10 +71,11 @@ pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use groups::{GroupMember, Pulled, Span};
+pub use health::Health;
 pub use ids::{Epoch, LogId, Lsn, SessionId};
 pub use limits::{Limit, Limits, Load, Policy};
 pub use message::{Entry, Message};
-pub use options::{Durability, Options, Trimming};
+pub use options::{Durability, Options, Space, Trimming};
 pub use outcome::{
     Answer, Attached, AttachedSession, Committed, Durable, EndedSession, Outcome, PublishedWill, Subscribed,
     Targets,

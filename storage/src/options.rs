@@ -22,6 +22,8 @@ pub struct Options {
     pub trimming: Trimming,
     /// How much may wait.
     pub limits: Limits,
+    /// How much space must be left on the disk.
+    pub space: Space,
     /// How long, at most, after the store was opened the connections that a crash broke count as ended, and their wills
     /// fall due; one and a half keep-alives if that is sooner.
     pub will_grace: Duration,
@@ -44,6 +46,7 @@ impl Options {
             tail_cache_bytes: 16 * 1024 * 1024,
             trimming: Trimming::default(),
             limits: Limits::default(),
+            space: Space::default(),
             will_grace: Duration::from_secs(60),
             wall_clock: SystemTime::now,
         }
@@ -59,6 +62,24 @@ pub enum Durability {
     Interval(Duration),
     /// Written; on the disk when the operating system pleases. A killed process loses nothing.
     Os,
+}
+
+/// How much space must be left on the file system of the data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Below it the store is full: see [`crate::Store::is_full`].
+    pub min_free_bytes: u64,
+    /// Below it the log warns.
+    pub warn_free_bytes: u64,
+    /// Size of the file that is let go of when the last byte has been written; 0: none.
+    pub ballast_bytes: u64,
+}
+
+impl Default for Space {
+    fn default() -> Space {
+        const MIB: u64 = 1024 * 1024;
+        Space { min_free_bytes: 256 * MIB, warn_free_bytes: 1024 * MIB, ballast_bytes: 64 * MIB }
+    }
 }
 
 /// When space is made free that consumed messages take.

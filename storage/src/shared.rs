@@ -1,7 +1,7 @@
 //! What the store's threads share, and in which order its locks are taken: catalog, routes, readers, tail.
 
 use std::sync::atomic::{
-    AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,8 +13,10 @@ use crate::committer::Queue;
 use crate::engine::Engine;
 use crate::floors::Floors;
 use crate::groups::Pools;
+use crate::health::Board;
 use crate::quarantine::Quarantine;
 use crate::reader::Readers;
+use crate::space::SpaceWatch;
 use crate::statistics::Counters;
 use crate::sweep::{NextRetainedExpiry, Sweep};
 use crate::tail::Tail;
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     head: AtomicU64,
     /// The last batch that was written.
     written_commit: AtomicU64,
+    /// The last batch that was written since the store was opened; 0: none.
+    acknowledged_commit: AtomicU64,
     /// The last batch that is as durable as the mode will make it.
     durable_commit: AtomicU64,
     /// When the next session expires or the next will is due, in milliseconds since the Unix epoch; `u64::MAX`: never.
@@ -44,9 +48,15 @@ pub(crate) struct Shared {
     /// Logs that ended, and the batch that must be durable before they are dead.
     pub(crate) ended_logs: Mutex<Vec<(u64, LogId)>>,
     pub(crate) trimmer: Mutex<Trimmer>,
+    pub(crate) board: Board,
+    pub(crate) space: SpaceWatch,
+    /// Held by the one that opens the engine again, and by the committer while it must find it open.
+    pub(crate) mending: Mutex<()>,
     pub(crate) quarantine: Quarantine,
     pub(crate) sweep: Mutex<Sweep>,
     pub(crate) next_retained_expiry: NextRetainedExpiry,
+    /// Nobody can stop the store yet, or use it.
+    opening: AtomicBool,
     failure: OnceLock<Arc<str>>,
     stop: Mutex<bool>,
     stopping: Condvar,
@@ -79,9 +89,17 @@ impl Shared {
             counters: Counters::default(),
             ended_logs: Mutex::default(),
             trimmer: Mutex::default(),
+            board: Board::default(),
+            space: match options.memory {
+                Some(_) => SpaceWatch::endless(),
+                None => SpaceWatch::new(&options.directory, options.space),
+            },
+            mending: Mutex::default(),
+            acknowledged_commit: AtomicU64::new(0),
             quarantine: Quarantine::default(),
             sweep: Mutex::default(),
             next_retained_expiry: NextRetainedExpiry::default(),
+            opening: AtomicBool::new(true),
             failure: OnceLock::new(),
             stop: Mutex::new(false),
             stopping: Condvar::new(),
@@ -107,6 +125,12 @@ impl Shared {
 
     pub(crate) fn set_written_commit(&self, commit: u64) {
         self.written_commit.store(commit, Release);
+        self.acknowledged_commit.store(commit, Release);
+    }
+
+    /// The last batch that was written since the store was opened.
+    pub(crate) fn last_written(&self) -> Option<u64> {
+        Some(self.acknowledged_commit.load(Acquire)).filter(|commit| *commit > 0)
     }
 
     pub(crate) fn durable_commit(&self) -> u64 {
@@ -125,10 +149,21 @@ impl Shared {
         self.next_deadline.store(millis.unwrap_or(u64::MAX), Relaxed);
     }
 
+    /// The store is open: it is used from here on, and can be stopped.
+    pub(crate) fn opened(&self) {
+        self.opening.store(false, Relaxed);
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.load(Relaxed)
+    }
+
     /// The first failure is the one that counts: nothing is committed from here on.
     pub(crate) fn fail(&self, reason: String) {
         tracing::error!(reason, "the store has failed and takes nothing more");
-        let _ = self.failure.set(reason.into());
+        let reason: Arc<str> = reason.into();
+        let _ = self.failure.set(reason.clone());
+        self.board.set_failed(reason);
     }
 
     pub(crate) fn failure(&self) -> Option<CommitError> {

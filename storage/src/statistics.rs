@@ -42,6 +42,8 @@ counters! {
     wal_bytes,
     /// Messages copied out of a log for an exchange that would have kept the log from being trimmed.
     rescued_exchanges,
+    /// Times that the engine was closed and opened again because a write or a sync had failed.
+    reopenings,
     /// Retained messages removed because they had expired.
     expired_retained,
     /// Times that a part of a log was rewritten to make space free.

@@ -16,11 +16,12 @@ use crate::reader::Wake;
 use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
 use crate::shared::Shared;
+use crate::space;
 use crate::trim;
 use crate::{
     Backlog, Budget, Clock, CloseError, CommitError, DropReason, Dropped, Drops, Durability, Excess,
-    Exchange, GroupMember, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy, Pulled,
-    ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Stepper, Targets,
+    Exchange, GroupMember, Health, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy,
+    Pulled, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Stepper, Targets,
     Transaction, Watch,
 };
 
@@ -273,6 +274,22 @@ impl Store {
         }
     }
 
+    /// How the store is.
+    pub fn health(&self) -> Health {
+        self.handle.shared.board.health()
+    }
+
+    /// Whether it should get nothing that takes much space: the disk is full by the watermark of [`crate::Space`], or
+    /// writing fails. What comes all the same is committed when that is possible. Quick.
+    pub fn is_full(&self) -> bool {
+        self.handle.shared.board.is_full()
+    }
+
+    /// Has `wake` called whenever [`Store::is_full`] changes, as long as the store lives.
+    pub fn watch_health(&self, wake: Wake) {
+        self.handle.shared.board.watch(wake);
+    }
+
     /// What the store has done since it was opened.
     pub fn statistics(&self) -> Statistics {
         self.handle.shared.counters.snapshot()
@@ -341,7 +358,7 @@ fn needs_fence(operation: &Operation) -> bool {
 fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>, Recovery), OpenError> {
     let began = Instant::now();
     let floors = Floors::default();
-    let Opened { engine, mark, in_doubt } = engine::open(&options, &floors)?;
+    let Opened { engine, mark, in_doubt } = open_engine(&options, &floors)?;
     let marked = mark.number();
     let Loaded { mut catalog, routes, state, new } = recovery::load(&*engine, &options, &floors)?;
     let lost = (marked > state.commit).then_some((state.commit + 1, marked));
@@ -377,7 +394,18 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
     if lost.is_some() || recovery.mark_unreadable || !recovery.in_doubt.is_empty() {
         tracing::error!(%recovery, "acknowledged data is lost, or in doubt");
     }
+    shared.opened();
     Ok((shared, recovery))
+}
+
+/// Opens the engine; on a full disk, with the room that the ballast has kept.
+fn open_engine(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
+    match engine::open(options, floors) {
+        Err(OpenError::NoSpace { .. }) if space::remove_ballast(&options.directory) => {
+            engine::open(options, floors)
+        }
+        opened => opened,
+    }
 }
 
 /// The first batches: they settle the sessions that were interrupted, take back the mark of an orderly end, and do what fell
@@ -425,6 +453,7 @@ fn start_threads(shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
         start("committer", committer::run),
         start("notifier", |shared| shared.readers.notify_crowds()),
         start("trimmer", trim::run),
+        start("space", space::run),
     ];
     if let Durability::Interval(_) = shared.options.durability {
         threads.push(start("syncer", committer::sync_at_intervals));
@@ -443,6 +472,10 @@ fn counts(shared: &Shared) -> Counts {
 }
 
 fn mark_closed(shared: &Shared) -> Result<(), EngineError> {
+    if shared.board.is_full() {
+        // The end needs room like everything else, and the next start makes it again.
+        shared.space.release_ballast();
+    }
     let mut catalog = shared.catalog.lock();
     catalog.commit += 1;
     let state = State {

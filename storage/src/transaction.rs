@@ -188,6 +188,8 @@ pub enum RetainedChange {
     Set,
     /// The topic has none from here on (empty payload).
     Clear,
+    /// The topic has none from here on, and nothing is written if it had none: for a message that there is no room for.
+    Forget,
 }
 
 /// A subscription asked for.

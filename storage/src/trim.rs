@@ -13,12 +13,16 @@ use crate::backlog::{Backlog, Reading};
 use crate::catalog::{Catalog, Session};
 use crate::committer::{Settle, Work};
 use crate::groups::OPEN_END;
+use crate::health::Level;
 use crate::keys;
 use crate::read::log_bounds;
 use crate::shared::Shared;
 use crate::statistics::add;
 use crate::sweep;
 use crate::{DropReason, Excess, Exchange, Load, LogId, Lsn, Policy, ReadError, SessionId};
+
+/// When space is short, this part of the usual dead bytes is worth rewriting.
+const WHEN_SHORT: u64 = 16;
 
 /// Sessions that one turn looks at.
 const SESSIONS_A_TURN: usize = 512;
@@ -313,13 +317,23 @@ impl Trimmer {
 
     /// Rewrites where enough is dead.
     fn reclaim(&mut self, shared: &Shared) {
-        let least = shared.options.trimming.dead_bytes;
+        let dead_bytes = shared.options.trimming.dead_bytes;
+        let is_short = shared.board.level() != Level::Enough;
+        let least = if is_short { dead_bytes / WHEN_SHORT } else { dead_bytes };
         for log in std::mem::take(&mut self.risen) {
             let (first, end) = log_bounds(log);
             let to = keys::block(log, shared.floors.get(log), u64::MAX);
             let dead = shared.engine.log_bytes(&first, &to);
-            if dead >= least && dead * 2 > shared.engine.log_bytes(&first, &end) {
+            if dead < least {
+                continue;
+            }
+            let live = shared.engine.log_bytes(&first, &end).saturating_sub(dead);
+            if dead > live && shared.has_room_for(live) {
                 rewrite(shared, &first, &to);
+            }
+            if is_short && shared.engine.log_bytes(&first, &to) >= least {
+                // Nothing may make its floor rise again: it is not forgotten until its space is free.
+                self.risen.insert(log);
             }
         }
         for log in self.gone.drain(..) {

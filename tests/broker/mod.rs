@@ -80,7 +80,11 @@ impl Setup {
 
     /// Starts the broker with an empty data directory and waits until it listens.
     pub(crate) fn start(self) -> Broker {
-        let directory = TempDir::new().expect("a temporary directory can be made");
+        self.start_in(TempDir::new().expect("a temporary directory can be made"))
+    }
+
+    /// The same, with its data directory and its log in this one.
+    pub(crate) fn start_in(self, directory: TempDir) -> Broker {
         let child = self.spawn(directory.path());
         let mut broker = Broker { setup: self, child, directory };
         broker.wait_until_listening();

@@ -1,5 +1,6 @@
 //! The session machine, driven by hand: packets and committed batches in, packets and requests out.
 
+mod admission;
 mod group;
 mod inbound;
 mod outbound;

@@ -165,6 +165,7 @@ impl<'a> Apply<'a> {
                 let row = record::encode_retained(lsn, publish.expires_at_millis, &publish.body);
                 self.batch.put(keys::RETAINED, topic, row);
             }
+            RetainedChange::Forget => self.forget_older_retained(topic),
             RetainedChange::Clear => self.batch.delete(keys::RETAINED, topic),
         }
         true
@@ -190,6 +191,16 @@ impl<'a> Apply<'a> {
                 self.batch.delete(keys::RETAINED, topic);
                 crate::statistics::add(&self.shared.counters.expired_retained, 1);
             }
+        }
+    }
+
+    /// Of a message that there is no room for, the topic has none rather than an older one [MQTT-3.3.1-5]; nothing is
+    /// written where there was none. One of the same batch that cannot be seen here stays, as if it had come later.
+    fn forget_older_retained(&mut self, topic: &[u8]) {
+        match self.shared.engine.view().get(keys::RETAINED, topic) {
+            Ok(None) => {}
+            Ok(Some(_)) => self.batch.delete(keys::RETAINED, topic),
+            Err(error) => tracing::warn!(%error, "a retained message cannot be read"),
         }
     }
 

@@ -5,8 +5,9 @@
 //! only then anything of it is published: the tail first, then the head, then the answers in order, and then those who
 //! read the logs are woken. It never waits to make a batch larger. A batch that changes nothing is not written.
 //!
-//! A write or a sync that fails is the last: its batch and all later ones are refused, and nothing of them is ever
-//! published. The catalog is then ahead of the disk, and only opening the store again brings them together.
+//! A write or a sync that fails is tried again, once the engine has opened itself anew: see `persist`. Until it succeeds
+//! nothing is published and nothing later is taken; the catalog is ahead of the disk by that one batch. When it cannot
+//! succeed any more, the batch and all later ones are refused.
 
 mod apply;
 mod attach;
@@ -14,6 +15,7 @@ mod batch;
 mod deadlines;
 mod groups;
 mod limit;
+mod persist;
 mod queue;
 mod subscribe;
 
@@ -22,9 +24,10 @@ use std::panic::AssertUnwindSafe;
 pub(crate) use apply::Apply;
 use batch::Prepared;
 pub(crate) use limit::Settle;
+use persist::persist;
 pub(crate) use queue::{Done, Queue, Work};
 
-use crate::engine::{EngineError, WriteBatch};
+use crate::engine::WriteBatch;
 use crate::outcome::Durable;
 use crate::shared::Shared;
 use crate::statistics::add;
@@ -97,6 +100,8 @@ fn commit(
         return Err(error);
     }
     let prepared = {
+        // What is read meanwhile is found.
+        let _open = shared.mending.lock();
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
         // First, for it goes by what the disk has, and what this batch puts there must come behind it.
@@ -153,14 +158,11 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
 
 fn write(shared: &Shared, writes: &WriteBatch, commit: u64) -> Result<(), CommitError> {
     let sync = shared.options.durability == Durability::Fsync;
-    let failed = |error: EngineError| {
-        shared.fail(error.reason);
-        shared.failure().expect("it has just failed")
-    };
-    shared.engine.write(writes, sync).map_err(failed)?;
+    persist(shared, |engine| engine.write(writes, sync))?;
     shared.set_written_commit(commit);
     add(&shared.counters.commits, 1);
     add(&shared.counters.wal_bytes, writes.bytes() as u64);
+    shared.note_written(writes.bytes() as u64);
     if sync {
         add(&shared.counters.syncs, 1);
     }
@@ -209,17 +211,15 @@ pub(crate) fn sync_at_intervals(shared: &Shared) {
     }
 }
 
-/// Brings to the disk what was written. A failed sync fails the store: what it covered may never get there.
+/// Brings to the disk what was written.
 pub(crate) fn sync_now(shared: &Shared) {
     let written = shared.written_commit();
     if written == shared.durable_commit() || shared.failure().is_some() {
         return;
     }
-    match shared.engine.sync() {
-        Ok(()) => {
-            add(&shared.counters.syncs, 1);
-            shared.set_durable_commit(written);
-        }
-        Err(error) => shared.fail(error.reason),
+    // A store that has failed says so itself.
+    if persist(shared, |engine| engine.sync()).is_ok() {
+        add(&shared.counters.syncs, 1);
+        shared.set_durable_commit(written);
     }
 }

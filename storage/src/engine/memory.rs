@@ -204,6 +204,27 @@ impl Engine for MemoryEngine {
         self.synced(&mut disk)
     }
 
+    /// What a failed sync covered does not come back: the harsher of the two that are possible.
+    fn reopen(&self) -> Result<(), EngineError> {
+        let mut disk = self.take();
+        if let Some(error) = self.stopped.lock().take()
+            && error.kind == FailureKind::Io
+        {
+            disk.unsynced.clear();
+            disk.live = disk.durable.clone();
+        }
+        disk.sync();
+        Ok(())
+    }
+
+    fn shorten_log(&self, _room_bytes: u64) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn reopening_bytes(&self) -> u64 {
+        0
+    }
+
     fn flush(&self) -> Result<(), EngineError> {
         self.sync()
     }

@@ -63,6 +63,17 @@ pub(crate) trait Engine: Send + Sync {
     /// Brings to the disk what was written.
     fn sync(&self) -> Result<(), EngineError>;
 
+    /// Closes and opens itself again after a write or a sync has failed. What comes back is rewritten and synced: it does
+    /// not depend on a file whose sync has failed. Views that are asked for meanwhile wait, or tell of it.
+    fn reopen(&self) -> Result<(), EngineError>;
+
+    /// Room on the disk that [`Engine::reopen`] may need, in bytes, roughly.
+    fn reopening_bytes(&self) -> u64;
+
+    /// Makes the write-ahead log shorter, if it takes much, by writing what is in memory to files of at most so many bytes in
+    /// all. What is to be replayed gets less by it, too.
+    fn shorten_log(&self, room_bytes: u64) -> Result<(), EngineError>;
+
     /// Writes what is in memory to files, so that the next opening has nothing to replay.
     fn flush(&self) -> Result<(), EngineError>;
 
@@ -125,6 +136,8 @@ pub(crate) enum FailureKind {
     Io,
     /// What was read is not what was written.
     Corruption,
+    /// It is being opened again; later it is possible.
+    Closed,
     /// Anything else: a bug, or an engine that has been stopped.
     Other,
 }

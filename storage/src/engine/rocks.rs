@@ -7,8 +7,11 @@ mod tuning;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions, WriteOptions,
 };
@@ -25,9 +28,23 @@ pub(crate) const FOLDER: &str = "rocksdb";
 /// The family that every database has, and that we leave empty.
 pub(crate) const DEFAULT_FAMILY: &str = "default";
 
+/// How long a read waits for a database that is being opened again before it says so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A write-ahead log of less takes little.
+const LONG_WAL_BYTES: u64 = 24 * 1024 * 1024;
+
+/// Room for what opening writes besides the data that it replays: manifest, options, the beginning of a log.
+const OPENING_BYTES: u64 = 4 * 1024 * 1024;
+
 /// The open database, and the mark beside it.
 pub(super) struct RocksDb {
-    db: DB,
+    options: Options,
+    floors: Floors,
+    cache: Cache,
+    /// `None` while it is opened again, or cannot be. Whoever uses it holds it for that long only.
+    db: Mutex<Option<Arc<DB>>>,
+    opened: Condvar,
     mark: CommitMark,
 }
 
@@ -37,19 +54,71 @@ impl RocksDb {
         directory::check(options)?;
         closed::check(&options.directory)?;
         let in_doubt = crate::repair::leave_out_damaged_batches(&options.directory)?;
-        let path = options.directory.join(FOLDER);
         let cache = Cache::new_lru_cache(tuning::BLOCK_CACHE_BYTES);
-        let families =
-            keys::FAMILIES.iter().map(|family| family.name()).chain([DEFAULT_FAMILY]).map(|name| {
-                ColumnFamilyDescriptor::new(name, tuning::family_options(name, &cache, floors.clone()))
-            });
-        let db = DB::open_cf_descriptors(&tuning::database_options(), &path, families)
+        let path = options.directory.join(FOLDER);
+        let db = open_database(options, floors, &cache)
             .map_err(|error| directory::refusal(&options.directory, &path, error.into_string()))?;
         let (mark, found) = CommitMark::open(&options.directory)
             .map_err(|error| OpenError::Io { directory: options.directory.clone(), error })?;
         directory::sync(options)?;
-        Ok(Opened { engine: Box::new(RocksDb { db, mark }), mark: found, in_doubt })
+        let rocks = RocksDb {
+            options: options.clone(),
+            floors: floors.clone(),
+            cache,
+            db: Mutex::new(Some(Arc::new(db))),
+            opened: Condvar::new(),
+            mark,
+        };
+        Ok(Opened { engine: Box::new(rocks), mark: found, in_doubt })
     }
+
+    /// The database, waited for while it is opened again.
+    fn db(&self) -> Result<Arc<DB>, EngineError> {
+        let mut db = self.db.lock();
+        self.opened.wait_while_for(&mut db, |db| db.is_none(), PATIENCE);
+        db.clone().ok_or_else(|| EngineError {
+            kind: FailureKind::Closed,
+            reason: "the database is being opened again".to_owned(),
+        })
+    }
+
+    /// What the files of the write-ahead log take.
+    fn wal_bytes(&self) -> std::io::Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(self.options.directory.join(FOLDER))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                // RocksDB removes files while we look.
+                bytes += path.metadata().map_or(0, |metadata| metadata.len());
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Closes it, as soon as nobody uses it any more.
+    fn close(&self) {
+        let Some(mut db) = self.db.lock().take() else { return };
+        // A compaction that somebody waits for ends now.
+        db.cancel_all_background_work(false);
+        while let Err(used) = Arc::try_unwrap(db) {
+            db = used;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn open_database(options: &Options, floors: &Floors, cache: &Cache) -> Result<DB, rocksdb::Error> {
+    let families =
+        keys::FAMILIES.iter().map(|family| family.name()).chain([DEFAULT_FAMILY]).map(|name| {
+            ColumnFamilyDescriptor::new(name, tuning::family_options(name, cache, floors.clone()))
+        });
+    DB::open_cf_descriptors(&tuning::database_options(), options.directory.join(FOLDER), families)
+}
+
+/// Of a family, what no file of its own has yet.
+fn bytes_in_memory(db: &DB, family: Family) -> u64 {
+    let property = rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES;
+    db.property_int_value_cf(handle(db, family), property).ok().flatten().unwrap_or_default()
 }
 
 fn handle(db: &DB, family: Family) -> &ColumnFamily {
@@ -58,14 +127,15 @@ fn handle(db: &DB, family: Family) -> &ColumnFamily {
 
 impl Engine for RocksDb {
     fn view(&self) -> Box<dyn View + '_> {
-        Box::new(Open(&self.db))
+        Box::new(Open(self.db()))
     }
 
     fn write(&self, batch: &WriteBatch, sync: bool) -> Result<(), EngineError> {
+        let db = self.db()?;
         // RocksDB takes its own kind of batch, and takes it for good.
         let mut writes = rocksdb::WriteBatch::with_capacity_bytes(batch.bytes() + BATCH_HEADER);
         for change in batch.changes() {
-            let family = handle(&self.db, change.family);
+            let family = handle(&db, change.family);
             match &change.value {
                 Some(value) => writes.put_cf(family, &change.key, value),
                 None => writes.delete_cf(family, &change.key),
@@ -73,18 +143,53 @@ impl Engine for RocksDb {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        Ok(self.db.write_opt(writes, &options)?)
+        Ok(db.write_opt(writes, &options)?)
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        Ok(self.db.flush_wal(true)?)
+        Ok(self.db()?.flush_wal(true)?)
+    }
+
+    /// Opening replays the log and writes what it has to new files, which are synced.
+    fn reopen(&self) -> Result<(), EngineError> {
+        self.close();
+        let db = open_database(&self.options, &self.floors, &self.cache)?;
+        *self.db.lock() = Some(Arc::new(db));
+        self.opened.notify_all();
+        Ok(())
+    }
+
+    /// What is in memory is what is replayed.
+    fn reopening_bytes(&self) -> u64 {
+        // While it is closed nothing is known, and there is nobody to wait for it by being careful.
+        let Some(db) = self.db.lock().clone() else { return 0 };
+        OPENING_BYTES + keys::FAMILIES.iter().map(|family| bytes_in_memory(&db, *family)).sum::<u64>()
+    }
+
+    /// A file of the log lives as long as any family has something of it in memory, and the smallest have the oldest.
+    fn shorten_log(&self, mut room_bytes: u64) -> Result<(), EngineError> {
+        if self.wal_bytes().unwrap_or_default() < LONG_WAL_BYTES {
+            return Ok(());
+        }
+        let db = self.db()?;
+        let mut families = keys::FAMILIES.map(|family| (bytes_in_memory(&db, family), family));
+        families.sort_unstable_by_key(|(bytes, _)| *bytes);
+        for (bytes, family) in families {
+            if bytes > room_bytes {
+                break;
+            }
+            room_bytes -= bytes;
+            db.flush_cf(handle(&db, family))?;
+        }
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        let families: Vec<_> = keys::FAMILIES.iter().map(|family| handle(&self.db, *family)).collect();
-        self.db.flush_cfs_opt(&families, &FlushOptions::default())?;
+        let db = self.db()?;
+        let families: Vec<_> = keys::FAMILIES.iter().map(|family| handle(&db, *family)).collect();
+        db.flush_cfs_opt(&families, &FlushOptions::default())?;
         // Whoever opens it next knows what has to be there.
-        if let Err(error) = closed::write(&self.db) {
+        if let Err(error) = closed::write(&db) {
             tracing::debug!(%error, "the list of files was not written");
         }
         Ok(())
@@ -95,24 +200,26 @@ impl Engine for RocksDb {
     }
 
     fn log_bytes(&self, from: &[u8], to: &[u8]) -> u64 {
+        let Ok(db) = self.db() else { return 0 };
         let range = rocksdb::Range::new(from, to);
-        let sizes = self.db.get_approximate_sizes_cf(handle(&self.db, keys::LOG), &[range]);
+        let sizes = db.get_approximate_sizes_cf(handle(&db, keys::LOG), &[range]);
         sizes.first().copied().unwrap_or(0)
     }
 
     /// Drops the files that lie between the keys, and rewrites those that overlap them.
     fn rewrite_log(&self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
-        let family = handle(&self.db, keys::LOG);
-        self.db.delete_file_in_range_cf(family, from, to)?;
+        let db = self.db()?;
+        let family = handle(&db, keys::LOG);
+        db.delete_file_in_range_cf(family, from, to)?;
         let mut options = rocksdb::CompactOptions::default();
         options.set_exclusive_manual_compaction(false);
-        self.db.compact_range_cf_opt(family, Some(from), Some(to), &options);
+        db.compact_range_cf_opt(family, Some(from), Some(to), &options);
         Ok(())
     }
 
     /// Whether RocksDB computes CRC32C in hardware.
     fn has_fast_checksum(&self) -> Option<bool> {
-        let log = File::open(self.db.path().join("LOG")).ok()?;
+        let log = File::open(self.options.directory.join(FOLDER).join("LOG")).ok()?;
         let says = BufReader::new(log)
             .lines()
             .map_while(Result::ok)
@@ -121,23 +228,32 @@ impl Engine for RocksDb {
     }
 }
 
+/// How the system says that there is no room.
+const NO_SPACE: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 /// What a batch of RocksDB begins with.
 const BATCH_HEADER: usize = 12;
 
-struct Open<'a>(&'a DB);
+/// The database, or why there is none just now.
+struct Open(Result<Arc<DB>, EngineError>);
 
-impl View for Open<'_> {
+impl View for Open {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(self.0.get_cf(handle(self.0, family), key)?.map(Bytes::from))
+        let db = self.0.as_ref().map_err(Clone::clone)?;
+        Ok(db.get_cf(handle(db, family), key)?.map(Bytes::from))
     }
 
     fn cursor<'a>(&'a self, family: Family, from: &[u8], to: Option<&[u8]>) -> Box<dyn Cursor + 'a> {
+        let db = match &self.0 {
+            Ok(db) => db,
+            Err(error) => return Box::new(NoRows(error.clone())),
+        };
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from);
         if let Some(to) = to {
             options.set_iterate_upper_bound(to);
         }
-        Box::new(Rows(self.0.raw_iterator_cf_opt(handle(self.0, family), options)))
+        Box::new(Rows(db.raw_iterator_cf_opt(handle(db, family), options)))
     }
 }
 
@@ -169,11 +285,34 @@ impl Cursor for Rows<'_> {
     }
 }
 
+/// Over a database that is not open.
+struct NoRows(EngineError);
+
+impl Cursor for NoRows {
+    fn seek_to_first(&mut self) {}
+
+    fn seek_to_last(&mut self) {}
+
+    fn seek(&mut self, _key: &[u8]) {}
+
+    fn next(&mut self) {}
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        None
+    }
+
+    fn status(&self) -> Result<(), EngineError> {
+        Err(self.0.clone())
+    }
+}
+
 impl From<rocksdb::Error> for EngineError {
     fn from(error: rocksdb::Error) -> EngineError {
         use rocksdb::ErrorKind;
         let kind = match error.kind() {
-            ErrorKind::IOError if error.as_ref().contains("No space left on device") => FailureKind::NoSpace,
+            ErrorKind::IOError if NO_SPACE.iter().any(|words| error.as_ref().contains(words)) => {
+                FailureKind::NoSpace
+            }
             ErrorKind::IOError => FailureKind::Io,
             ErrorKind::Corruption => FailureKind::Corruption,
             _ => FailureKind::Other,

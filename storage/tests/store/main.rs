@@ -7,6 +7,7 @@ mod committing;
 mod damage;
 mod edges;
 mod expiry;
+mod failing;
 mod filters;
 mod groups;
 mod histories;

@@ -37,6 +37,7 @@ pub(crate) fn fixture() -> Fixture {
 pub(crate) fn fixture_with(change: impl FnOnce(&mut Options)) -> Fixture {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut options = Options::new(directory.path());
+    options.space.ballast_bytes = 0;
     change(&mut options);
     let (store, recovery) = Store::open(options).expect("a new store opens");
     Fixture { directory, store, recovery }
@@ -52,6 +53,7 @@ impl Fixture {
         let Fixture { directory, store, .. } = self;
         drop(store);
         let mut options = Options::new(directory.path());
+        options.space.ballast_bytes = 0;
         change(&mut options);
         let (store, recovery) = Store::open(options).expect("the store opens again");
         Fixture { directory, store, recovery }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rocksdb::DB;
 
-use super::{DEFAULT_FAMILY, FOLDER};
+use super::{DEFAULT_FAMILY, FOLDER, NO_SPACE};
 use crate::keys;
 use crate::mark;
 use crate::recovery::SCHEMA;
+use crate::space;
 use crate::{OpenError, Options};
 
 /// Refuses a directory that is something else, and makes one that is not there.
@@ -80,7 +81,7 @@ fn check_new(directory: &Path) -> Result<(), OpenError> {
     let refuse = |found: String| OpenError::NotAStore { directory: directory.to_owned(), found };
     for entry in std::fs::read_dir(directory).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
-        if name != mark::FILE_NAME && name != FOLDER && name != "lost+found" {
+        if name != mark::FILE_NAME && name != space::FILE_NAME && name != FOLDER && name != "lost+found" {
             return Err(refuse(format!("{}, and no database", name.display())));
         }
     }
@@ -128,6 +129,9 @@ pub(super) fn refusal(directory: &Path, path: &Path, reason: String) -> OpenErro
     }
     if reason.contains("While lock file") {
         return OpenError::InUse { directory, process: lock_holder(&path.join("LOCK")) };
+    }
+    if NO_SPACE.iter().any(|words| reason.contains(words)) {
+        return OpenError::NoSpace { directory, reason };
     }
     if reason.starts_with("Corruption") || reason.contains("No such file") {
         return OpenError::Unreadable { directory, reason };

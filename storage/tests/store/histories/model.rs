@@ -247,7 +247,7 @@ impl Model {
             RetainedChange::Set => {
                 self.retained.insert(topic.to_owned(), (self.last, body.clone()));
             }
-            RetainedChange::Clear => drop(self.retained.remove(topic)),
+            RetainedChange::Clear | RetainedChange::Forget => drop(self.retained.remove(topic)),
         }
     }
 

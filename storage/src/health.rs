@@ -1,0 +1,162 @@
+//! How the store is, as those who look after it see it: said once when it changes, and told to who watches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use crate::Wake;
+
+/// How the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It takes everything.
+    Ok,
+    /// It takes everything, but the disk fills up.
+    Low {
+        /// Bytes that are free.
+        free_bytes: u64,
+    },
+    /// The disk is full, or nearly: it should get nothing that takes much space.
+    Full {
+        /// Bytes that are free.
+        free_bytes: u64,
+    },
+    /// A write or a sync has failed: nothing is committed until one succeeds, which it tries again and again.
+    Failing {
+        /// What the engine said.
+        reason: Arc<str>,
+    },
+    /// It has failed for good: only opening it again helps.
+    Failed {
+        /// What the engine said.
+        reason: Arc<str>,
+    },
+}
+
+/// The space that is left, judged by the watermarks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Level {
+    #[default]
+    Enough,
+    Low,
+    Full,
+}
+
+/// Where the store's threads note how it is.
+#[derive(Default)]
+pub(crate) struct Board {
+    noted: Mutex<Noted>,
+    /// Nothing that takes much space should come.
+    full: AtomicBool,
+    watchers: Mutex<Vec<Wake>>,
+}
+
+#[derive(Default)]
+struct Noted {
+    level: Level,
+    free_bytes: u64,
+    failing: Option<Arc<str>>,
+    failed: Option<Arc<str>>,
+}
+
+impl Board {
+    pub(crate) fn health(&self) -> Health {
+        let noted = self.noted.lock();
+        match (&noted.failed, &noted.failing, noted.level) {
+            (Some(reason), ..) => Health::Failed { reason: reason.clone() },
+            (None, Some(reason), _) => Health::Failing { reason: reason.clone() },
+            (None, None, Level::Full) => Health::Full { free_bytes: noted.free_bytes },
+            (None, None, Level::Low) => Health::Low { free_bytes: noted.free_bytes },
+            (None, None, Level::Enough) => Health::Ok,
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.noted.lock().level
+    }
+
+    /// Has `wake` called whenever it turns full, and whenever it is no longer.
+    pub(crate) fn watch(&self, wake: Wake) {
+        self.watchers.lock().push(wake);
+    }
+
+    /// So much space is left. `true`: the level is another than before.
+    pub(crate) fn set_space(&self, level: Level, free_bytes: u64) -> bool {
+        self.change(|noted| {
+            noted.free_bytes = free_bytes;
+            std::mem::replace(&mut noted.level, level) != level
+        })
+    }
+
+    /// A write or a sync has failed, or (`None`) one has succeeded. `true`: that is new.
+    pub(crate) fn set_failing(&self, reason: Option<Arc<str>>) -> bool {
+        self.change(|noted| {
+            let is_new = reason.is_some() != noted.failing.is_some();
+            noted.failing = reason;
+            is_new
+        })
+    }
+
+    /// Nothing is committed from here on. The first reason counts; `true`: this is the one.
+    pub(crate) fn set_failed(&self, reason: Arc<str>) -> bool {
+        self.change(|noted| {
+            let is_new = noted.failed.is_none();
+            noted.failed.get_or_insert(reason);
+            is_new
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Noted) -> bool) -> bool {
+        let (is_new, turned) = {
+            let mut noted = self.noted.lock();
+            let is_new = change(&mut noted);
+            let full = noted.level == Level::Full || noted.failing.is_some() || noted.failed.is_some();
+            (is_new, self.full.swap(full, Relaxed) != full)
+        };
+        if turned {
+            let watchers = self.watchers.lock().clone();
+            watchers.iter().for_each(|wake| wake());
+        }
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[test]
+    fn the_worst_counts_and_watchers_hear_of_turns_only() {
+        let board = Board::default();
+        let heard = Arc::new(AtomicU32::new(0));
+        let count = heard.clone();
+        board.watch(Arc::new(move || {
+            count.fetch_add(1, Relaxed);
+        }));
+        assert_eq!(board.health(), Health::Ok);
+        assert!(board.set_space(Level::Low, 7));
+        assert_eq!((board.health(), board.is_full()), (Health::Low { free_bytes: 7 }, false));
+        assert_eq!(heard.load(Relaxed), 0);
+        assert!(board.set_space(Level::Full, 6));
+        assert!(!board.set_space(Level::Full, 5));
+        assert_eq!((board.health(), board.is_full()), (Health::Full { free_bytes: 5 }, true));
+        assert!(board.set_failing(Some("no space".into())));
+        assert!(!board.set_failing(Some("still none".into())));
+        assert_eq!(board.health(), Health::Failing { reason: "still none".into() });
+        assert_eq!(heard.load(Relaxed), 1, "it was full already");
+        board.set_space(Level::Enough, 100);
+        assert!(board.is_full(), "it still fails");
+        assert!(board.set_failing(None));
+        assert_eq!((board.health(), board.is_full(), heard.load(Relaxed)), (Health::Ok, false, 2));
+        assert!(board.set_failed("gone".into()));
+        assert!(!board.set_failed("gone again".into()));
+        assert_eq!(board.health(), Health::Failed { reason: "gone".into() });
+    }
+}

@@ -1,0 +1,157 @@
+//! Writes and syncs that fail: nothing is acknowledged before it is kept, and nothing that was acknowledged is lost.
+
+use std::sync::mpsc;
+
+use barnacle_storage::*;
+
+use crate::support::*;
+
+/// A store on a disk in memory, stepped by hand.
+struct Stepped {
+    memory: Memory,
+    store: Store,
+    stepper: Stepper,
+}
+
+impl Stepped {
+    fn open(memory: &Memory, durability: Durability) -> Stepped {
+        let mut options = Options::in_memory(memory);
+        options.durability = durability;
+        let (store, stepper, _) = Store::open_stepped(options, NOW).expect("the disk is whole");
+        Stepped { memory: memory.clone(), store, stepper }
+    }
+
+    /// Commits, and gives what became of it: within one turn.
+    fn outcome(
+        &mut self,
+        fence: Option<(SessionId, Epoch)>,
+        operations: Vec<Operation>,
+    ) -> Result<Outcome, CommitError> {
+        let (answer, answered) = mpsc::channel();
+        self.store.submit(Transaction { fence, operations }, move |outcome| {
+            answer.send(outcome).expect("the test waits");
+        });
+        assert!(self.stepper.commit());
+        answered.try_recv().expect("it is answered in its turn")
+    }
+
+    fn commit(&mut self, fence: Option<(SessionId, Epoch)>, operations: Vec<Operation>) -> Committed {
+        match self.outcome(fence, operations) {
+            Ok(Outcome::Committed(committed)) => committed,
+            other => panic!("{other:?} instead of Committed"),
+        }
+    }
+
+    /// A session that subscribes to everything.
+    fn attach(&mut self) -> Client {
+        let mut answers = self.commit(None, vec![Operation::Attach(attach("client"))]).answers;
+        let Some(Answer::Attached(attached)) = answers.pop() else { panic!("an Attach is answered") };
+        let session = attached.session.expect("it is stored");
+        let client = Client { id: session.id, epoch: session.epoch, reader: session.reader };
+        let fence = Some((client.id, client.epoch));
+        self.commit(fence, vec![Operation::Subscribe(vec![subscription("#", 1)])]);
+        client
+    }
+
+    fn publish(&mut self, payload: &str) -> Lsn {
+        self.commit(None, vec![publish(&self.store, "t", payload)]).lsn
+    }
+
+    fn read(&self, client: &Client) -> Vec<String> {
+        payloads(&self.store.read(&client.reader, Lsn(0), ALL).expect("the logs are whole"))
+    }
+
+    /// The power is cut, and nothing comes back that was not synced.
+    fn cut_power(self, durability: Durability) -> Stepped {
+        self.memory.crash(Survivors::First(0));
+        Stepped::open(&self.memory, durability)
+    }
+}
+
+#[test]
+fn whatever_fails_at_whatever_operation_nothing_acknowledged_is_lost() {
+    for fault in [Fault::NoSpace, Fault::FailedSync] {
+        for operation in 0..14 {
+            let mut stepped = Stepped::open(&Memory::new(), Durability::Fsync);
+            let client = stepped.attach();
+            stepped.memory.plan(stepped.memory.operations() + operation, fault);
+            let first = stepped.publish("1").0;
+            for number in 2..=8_u64 {
+                let lsn = stepped.publish(&number.to_string());
+                assert_eq!(lsn.0, first + number - 1, "an LSN is neither skipped nor used twice");
+            }
+            let all: Vec<String> = (1..=8).map(|number: u64| number.to_string()).collect();
+            assert_eq!(stepped.read(&client), all, "{fault:?} at {operation}");
+            assert_eq!((stepped.store.health(), stepped.store.is_full()), (Health::Ok, false));
+            assert_eq!(stepped.store.statistics().reopenings, 1, "{fault:?} at {operation}");
+            let stepped = stepped.cut_power(Durability::Fsync);
+            let mut resumed = stepped;
+            let client = resumed.attach();
+            assert_eq!(resumed.read(&client), all, "{fault:?} at {operation}, after the power came back");
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_told_to_who_watches_and_ends() {
+    let mut stepped = Stepped::open(&Memory::new(), Durability::Fsync);
+    let client = stepped.attach();
+    let (tell, told) = mpsc::channel();
+    let store = stepped.store.clone();
+    stepped.store.watch_health(std::sync::Arc::new(move || {
+        tell.send((store.is_full(), store.health())).expect("the test waits");
+    }));
+    stepped.memory.plan(stepped.memory.operations(), Fault::FailedSync);
+    stepped.publish("1");
+    let (full, health) = told.try_recv().expect("it began");
+    assert!(full && matches!(health, Health::Failing { .. }), "{health:?}");
+    assert_eq!(told.try_recv().expect("it ended"), (false, Health::Ok));
+    assert_eq!(stepped.read(&client), ["1"]);
+}
+
+#[test]
+fn a_weak_mode_that_has_lost_what_it_acknowledged_says_so() {
+    let interval = Durability::Interval(std::time::Duration::from_secs(1));
+    let mut stepped = Stepped::open(&Memory::new(), interval);
+    stepped.attach();
+    stepped.stepper.sync();
+    stepped.publish("1");
+    stepped.memory.plan(stepped.memory.operations(), Fault::FailedSync);
+    stepped.stepper.sync();
+    let Health::Failed { reason } = stepped.store.health() else { panic!("{:?}", stepped.store.health()) };
+    assert!(reason.contains("did not come back"), "{reason}");
+    let outcome = stepped.outcome(None, vec![publish(&stepped.store, "t", "2")]);
+    assert_eq!(outcome.err(), Some(CommitError::Failed(reason)));
+    assert!(stepped.store.is_full());
+}
+
+#[test]
+fn a_weak_mode_goes_on_after_a_write_that_found_no_room() {
+    let mut stepped = Stepped::open(&Memory::new(), Durability::Os);
+    let client = stepped.attach();
+    stepped.publish("1");
+    stepped.memory.plan(stepped.memory.operations(), Fault::NoSpace);
+    stepped.publish("2");
+    assert_eq!(stepped.read(&client), ["1", "2"]);
+    assert_eq!((stepped.store.statistics().reopenings, stepped.store.health()), (1, Health::Ok));
+}
+
+#[test]
+fn a_message_without_room_leaves_no_older_one_retained() {
+    let fixture = fixture();
+    let retained = |through| {
+        let scan = RetainedScan { through, after_topic: String::new() };
+        fixture.store.read_retained("#", &scan, ALL).expect("the records are whole").messages.len()
+    };
+    let forget = || {
+        let publish = new_publish(&fixture.store, "t", "new");
+        vec![Operation::Publish(Publish { qos: 0, retained: RetainedChange::Forget, ..publish })]
+    };
+    let kept = fixture.commit(vec![retain(&fixture.store, "t", "old")]).lsn;
+    assert_eq!(retained(kept), 1);
+    let forgotten = fixture.commit(forget()).lsn;
+    assert_eq!(retained(forgotten), 0);
+    let before = fixture.store.statistics().commits;
+    fixture.commit(forget());
+    assert_eq!(fixture.store.statistics().commits, before, "nothing is written where there was none");
+}
