@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use super::{Engine, WriteBatch};
+use super::{Engine, Opened, WriteBatch};
 use crate::floors::Floors;
 use crate::keys::{self, Family};
 use crate::{LogId, Lsn, Memory, Options, Survivors};
@@ -81,8 +81,8 @@ fn rocksdb_keeps_the_contract_through_a_kill() {
 
 fn open(options: &Options, mark: u64) -> (Box<dyn Engine>, Floors) {
     let floors = Floors::default();
-    let (engine, marked) = super::open(options, &floors).expect("opens");
-    assert_eq!(marked, mark);
+    let Opened { engine, mark: found, .. } = super::open(options, &floors).expect("opens");
+    assert_eq!(found.number(), mark);
     assert!(super::open(options, &floors).is_err(), "two must not open the same");
     (engine, floors)
 }
