@@ -63,7 +63,8 @@ pub(crate) trait Engine: Send + Sync {
     /// Brings to the disk what was written.
     fn sync(&self) -> Result<(), EngineError>;
 
-    /// Writes what is in memory to files, so that the next opening has nothing to replay.
+    /// Writes what is in memory to files, so that the next opening has nothing to replay. Nothing more is to be asked of the
+    /// engine.
     fn flush(&self) -> Result<(), EngineError>;
 
     /// Notes the number of the last batch that was acknowledged, without a sync: it may be behind after a power cut, and after a
