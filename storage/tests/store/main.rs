@@ -10,6 +10,7 @@ mod expiry;
 mod filters;
 mod groups;
 mod histories;
+mod limits;
 mod reading;
 mod recovery;
 mod support;
