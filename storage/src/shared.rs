@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     head: AtomicU64,
     /// The last batch that was written.
     written_commit: AtomicU64,
-    /// The last batch that was written since the store was opened; 0: none.
+    /// The last batch that was found or written; 0: none. It must come back whenever the engine is opened again.
     acknowledged_commit: AtomicU64,
     /// The last batch that is as durable as the mode will make it.
     durable_commit: AtomicU64,
@@ -128,7 +128,12 @@ impl Shared {
         self.acknowledged_commit.store(commit, Release);
     }
 
-    /// The last batch that was written since the store was opened.
+    /// What was found when the store was opened had been acknowledged too.
+    pub(crate) fn set_recovered_commit(&self, commit: u64) {
+        self.acknowledged_commit.store(commit, Release);
+    }
+
+    /// The last batch that was written, in this life of the store or in an earlier one.
     pub(crate) fn last_written(&self) -> Option<u64> {
         Some(self.acknowledged_commit.load(Acquire)).filter(|commit| *commit > 0)
     }

@@ -372,6 +372,7 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
         None => Clock::resume((!new).then_some(state.time), options.wall_clock),
     };
     let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors, clock));
+    shared.set_recovered_commit(state.commit);
     shared.quarantine.load(recovery::quarantined(&*shared.engine));
     let ended = begin(&shared).map_err(|error| OpenError::Engine { directory, reason: error.to_string() })?;
     let counts = counts(&shared);

@@ -74,7 +74,8 @@ pub(crate) trait Engine: Send + Sync {
     /// all. What is to be replayed gets less by it, too.
     fn shorten_log(&self, room_bytes: u64) -> Result<(), EngineError>;
 
-    /// Writes what is in memory to files, so that the next opening has nothing to replay.
+    /// Writes what is in memory to files, so that the next opening has nothing to replay. Nothing more is to be asked of the
+    /// engine.
     fn flush(&self) -> Result<(), EngineError>;
 
     /// Notes the number of the last batch that was acknowledged, without a sync: it may be behind after a power cut, and after a

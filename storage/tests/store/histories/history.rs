@@ -21,7 +21,7 @@ pub(super) struct History {
     pub(super) length: usize,
     /// Steps after what was planned has happened.
     pub(super) length_after: usize,
-    /// Whether it crashes by itself, now and then.
+    /// Whether it crashes, fails and is closed by itself, now and then.
     pub(super) crashes: bool,
 }
 

@@ -3,6 +3,20 @@
 //! The faults of the disk stand for bugs of the store that look the same from outside: a sync that is ignored for an
 //! acknowledgement before the sync, a block that is lost for a message that is not appended to a log, a row that is lost for a
 //! change that is not written, a block that is dropped for a floor that is too high.
+//!
+//! By hand, these changes to the store's source were tried, each alone, and each was found. The numbers count the histories that
+//! passed before, of the long ones and of the short ones; a dash: none of the short ones finds it.
+//!
+//! | change | long | short |
+//! |---|---|---|
+//! | `committer`: a batch is written without its sync | 0 | 1 |
+//! | `catalog`: a session's floor ignores its open exchanges | 0 | 10 |
+//! | `apply`: a message that goes to several logs is not appended to the last | 0 | 0 |
+//! | `apply`: the targets of a publish are believed although the subscriptions have changed | 4 | 1 |
+//! | `trim`: the furthest reader sets the floor of a shared log | 1 | 7 |
+//! | `trim`: floors are given to the filter before they are durable | 50 | – |
+//! | `subscribe`: UNSUBSCRIBE makes no copies for open exchanges | 94 | – |
+//! | `deadlines`: a will that was published stays in its session's row | 3 | 1 |
 
 use std::panic::AssertUnwindSafe;
 

@@ -153,6 +153,9 @@ impl World {
         let mut outcomes = Vec::new();
         for ((answer, expected), name) in answers.into_iter().zip(expected).zip(names) {
             let outcome = answer.map_err(|error| Wrong(format!("a part of a batch was refused: {error}")))?;
+            if let Outcome::Committed(committed) = &outcome {
+                self.coverage.add("wills published", committed.wills.len() as u64);
+            }
             same("an answer", model::told(&outcome), expected)?;
             if let Some(name) = name {
                 self.attached(name, &outcome)?;
