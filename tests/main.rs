@@ -5,6 +5,7 @@ mod backlog;
 mod broker;
 mod cli;
 mod clients;
+mod damage;
 mod expiry;
 mod features;
 mod garbage;

@@ -33,6 +33,7 @@ mod ids;
 mod keys;
 mod mark;
 mod message;
+mod migration;
 mod options;
 mod outcome;
 mod packet_ids;

@@ -41,7 +41,7 @@ fn planted(closed: bool) -> (TempDir, Contents) {
     let open = vec![received, sent];
     fixture.save(&a, Outbound { position: pass.entries[1].lsn, last_packet_id: 2, open });
     fixture.commit_as(&a, vec![Operation::SaveInbound([7, 8, 12].into_iter().collect())]);
-    let never = Detach { session_expiry_interval: u32::MAX, now_millis: NOW };
+    let never = Detach { session_expiry_interval: u32::MAX, will: WillFate::Forget, now_millis: NOW };
     fixture.commit_as(&b, vec![Operation::Detach(never)]);
     let Fixture { directory, store, .. } = fixture;
     if closed {
