@@ -19,8 +19,8 @@ use tracing::{info, warn};
 pub use banner::{Banner, Recovery};
 pub use file_limit::FileLimit;
 
-use crate::broker::Broker;
-use crate::config::{Config, Durability};
+use crate::broker::{Broker, CatchUpRates};
+use crate::config::{Config, Durability, QueueLimit, QueuePolicy};
 use crate::connection::{self, Surroundings};
 use crate::listener::{Accepted, BindError, Listeners, Rules};
 use crate::session::{Limits, Methods};
@@ -64,7 +64,9 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     signals::watch(Arc::clone(&trigger)).map_err(ServeError::Signals)?;
     let (store, recovery) = open(config)?;
     let (limits, mailbox_bytes) = (limits(config), config.limits().mailbox_bytes);
-    let broker = Broker::new(store.clone(), limits, mailbox_bytes, Methods::default());
+    let queue = config.queue();
+    let catch_up = CatchUpRates { session: queue.catch_up_rate, total: queue.total_catch_up_rate };
+    let broker = Broker::new(store.clone(), limits, mailbox_bytes, catch_up, Methods::default());
     let summary = Recovery { summary: recovery.to_string(), took: recovery.elapsed };
     if recovery.lost.is_some() {
         warn!("{recovery}");
@@ -89,8 +91,21 @@ fn open(config: &Config) -> Result<(Store, barnacle_storage::Recovery), ServeErr
         Durability::Interval(interval) => barnacle_storage::Durability::Interval(interval),
         Durability::Os => barnacle_storage::Durability::Os,
     };
+    let queue = config.queue();
+    options.limits =
+        barnacle_storage::Limits { session: queue_limit(queue.session), total: queue_limit(queue.total) };
     options.will_grace = config.session().will_grace;
     Ok(Store::open(options)?)
+}
+
+fn queue_limit(limit: QueueLimit) -> barnacle_storage::Limit {
+    use barnacle_storage::Policy;
+    let policy = match limit.policy {
+        QueuePolicy::DropOldest => Policy::DropOldest,
+        QueuePolicy::DropNewest => Policy::DropNewest,
+        QueuePolicy::Reject => Policy::Reject,
+    };
+    barnacle_storage::Limit { max_messages: limit.max_messages, max_bytes: limit.max_bytes, policy }
 }
 
 /// The limits of a session, from the configuration.

@@ -6,6 +6,7 @@
 mod dependencies;
 mod documents;
 mod source;
+mod tests_named;
 mod text;
 
 use std::fs;

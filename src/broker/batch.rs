@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::mailbox::LiveMessage;
+use super::translate::Teller;
 use super::{Broker, group, translate};
-use crate::protocol::SubscribeFilter;
+use crate::protocol::{ReasonCode, SubscribeFilter};
 use crate::session::{Done, Granted, Now, Request, RetainedFrom};
 
 /// Whose batch it is.
@@ -17,6 +18,8 @@ pub(crate) struct Owner {
     pub(crate) client_id: ByteString,
     /// The stored session and the epoch of this attachment; `None`: it ends with its connection.
     pub(crate) stored: Option<(storage::SessionId, storage::Epoch)>,
+    /// It can be told why a publish is refused: it speaks MQTT 5.
+    pub(crate) takes_reasons: bool,
     /// Number of the connection: what its groups know it by.
     pub(crate) connection: u64,
 }
@@ -61,10 +64,17 @@ impl Batch {
                     let may_be_wanted = || wanted || broker.live.reaches_logs(&message.topic);
                     let stored = message.retain || (message.qos > 0 && may_be_wanted());
                     if stored {
-                        let publish = translate::publish(&message, targets, &mut scratch);
+                        let teller = Teller {
+                            refusable: owner.takes_reasons && message.qos > 0,
+                            packet_id: incoming.packet_id.filter(|_| message.qos == 2),
+                        };
+                        let publish = translate::publish(&message, targets, teller, &mut scratch);
                         operations.push(storage::Operation::Publish(publish));
                     }
                     messages.push(Routed { message, wanted, stored });
+                }
+                Request::CountDrops(dropped) if owner.stored.is_some() => {
+                    operations.extend(translate::count_drops(dropped));
                 }
                 other if owner.stored.is_some() => operations.extend(operation(other, owner)),
                 other => group::operations_of_transient(other, owner, &mut operations),
@@ -106,7 +116,8 @@ impl Batch {
             Request::SaveScan { .. }
             | Request::TakeFromGroup { .. }
             | Request::Repeated { .. }
-            | Request::Release { .. } => 0,
+            | Request::Release { .. }
+            | Request::CountDrops(_) => 0,
         };
         self.requests.iter().map(|request| OVERHEAD + bytes(request)).sum()
     }
@@ -119,10 +130,12 @@ impl Batch {
         broker: &Broker,
         subscribed_since: &dyn Fn(&str) -> Option<u64>,
     ) -> (Vec<Request>, Vec<Done>) {
-        let (mut lsn, answers) = match committed {
-            Some(committed) => (committed.lsn.0, committed.answers),
-            None => (0, Vec::new()),
+        let (mut lsn, answers, refused) = match committed {
+            Some(committed) => (committed.lsn.0, committed.answers, committed.refused),
+            None => (0, Vec::new(), Vec::new()),
         };
+        let mut refused = refused.into_iter().peekable();
+        let mut stored = 0;
         // With publishes in the transaction, `lsn` is the next one's; without, the last one given out before.
         let publishes = u64::from(self.messages.iter().any(|routed| routed.stored));
         let mut answers = answers.into_iter();
@@ -134,7 +147,13 @@ impl Batch {
                     let routed = messages.next().expect("every publish was routed");
                     let at = if routed.stored { lsn } else { u64::MAX };
                     lsn += u64::from(routed.stored);
-                    Done::Published { matched: routed.deliver(at, broker) }
+                    let is_refused = routed.stored && refused.next_if_eq(&stored).is_some();
+                    stored += usize::from(routed.stored);
+                    if is_refused {
+                        Done::Refused(ReasonCode::QuotaExceeded)
+                    } else {
+                        Done::Published { matched: routed.deliver(at, broker) }
+                    }
                 }
                 Request::Subscribe { filters, .. } => match answers.next() {
                     Some(storage::Answer::Subscribed(granted)) => {
@@ -193,7 +212,9 @@ pub(crate) fn live(message: storage::Message) -> Arc<LiveMessage> {
 fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
     use storage::Operation;
     match request {
-        Request::Publish(_) | Request::Repeated { .. } | Request::Release { .. } => None,
+        Request::Publish(_) | Request::Repeated { .. } | Request::Release { .. } | Request::CountDrops(_) => {
+            None
+        }
         Request::Subscribe { identifier, filters, .. } => {
             let asked = filters.iter().flatten().map(|filter| new_subscription(filter, *identifier));
             Some(Operation::Subscribe(asked.collect()))

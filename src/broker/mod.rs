@@ -4,12 +4,14 @@
 //! - `batch`: a session's requests, as one transaction of the store;
 //! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `live` and `mailbox`: what reaches a connection without the store;
+//! - `catch_up`: how fast what waited is given;
 //! - `deadlines`: sessions that expire, wills that fall due;
 //! - `translate`: between the session machine's words and the store's.
 //!
 //! Nothing here reads or writes a socket: that is `connection`.
 
 mod batch;
+mod catch_up;
 mod clock;
 mod commit;
 mod deadlines;
@@ -26,11 +28,15 @@ use barnacle_storage::Store;
 pub use clock::Clock;
 
 pub(crate) use batch::{Batch, Owner};
+pub(crate) use catch_up::{CatchUp, SharedBucket};
 pub(crate) use commit::NotCommitted;
 pub(crate) use live::{LiveSubscriber, LiveSubscribers};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use registry::{Claim, Registry};
-pub(crate) use translate::{delivery, exchange_to_store, outbound_to_store, place, restored, will_to_store};
+pub(crate) use translate::{
+    count_drops, delivery, drops, exchange_to_store, outbound_to_store, over_limit, place, restored,
+    will_to_store,
+};
 
 use crate::session::{Limits, Methods};
 
@@ -45,6 +51,19 @@ pub struct Broker {
     pub(crate) mailbox_bytes: usize,
     /// Methods of extended authentication.
     pub(crate) methods: Methods,
+    /// How fast a returning session is given what waited for it, in messages a second; `None`: as fast as it goes.
+    pub(crate) catch_up_rate: Option<u64>,
+    /// The same for all of them together.
+    pub(crate) catch_up_total: SharedBucket,
+}
+
+/// Messages a second that returning sessions are given of what waited for them; `None`: as fast as it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CatchUpRates {
+    /// Each.
+    pub session: Option<u64>,
+    /// All together.
+    pub total: Option<u64>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -56,15 +75,24 @@ impl std::fmt::Debug for Broker {
 impl Broker {
     /// A broker over an open store.
     #[must_use]
-    pub fn new(store: Store, limits: Limits, mailbox_bytes: usize, methods: Methods) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        limits: Limits,
+        mailbox_bytes: usize,
+        catch_up: CatchUpRates,
+        methods: Methods,
+    ) -> Arc<Self> {
+        let clock = Clock::of(&store);
         Arc::new(Self {
-            clock: Clock::of(&store),
             store,
             live: LiveSubscribers::default(),
             registry: Arc::new(Registry::default()),
             limits,
+            clock,
             mailbox_bytes,
             methods,
+            catch_up_rate: catch_up.session,
+            catch_up_total: SharedBucket::new(catch_up.total, clock.now().monotonic_millis),
         })
     }
 

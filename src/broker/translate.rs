@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 
 use crate::session::{
-    Delivery, Exchange, Incoming, Now, OutboundRecord, Place, Restored, Scan, Subscription,
+    Delivery, Dropped, Exchange, Incoming, Now, OutboundRecord, Place, Restored, Scan, Subscription,
     SubscriptionOptions, Will,
 };
 
@@ -26,10 +26,20 @@ pub(crate) fn message(incoming: &Incoming, publisher: &ByteString, now: Now) -> 
     }
 }
 
+/// Who is told what becomes of a publish. Nobody, of one that is the broker's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Teller {
+    /// Its publisher can be told that it is refused: by a reason code, which MQTT 5 has.
+    pub(crate) refusable: bool,
+    /// Its packet identifier, when it is kept until it is released.
+    pub(crate) packet_id: Option<u16>,
+}
+
 /// The store's operation for a published message.
 pub(crate) fn publish(
     message: &storage::Message,
     targets: storage::Targets,
+    teller: Teller,
     scratch: &mut BytesMut,
 ) -> storage::Publish {
     storage::Publish {
@@ -39,6 +49,8 @@ pub(crate) fn publish(
         qos: message.qos,
         targets,
         retained: storage::RetainedChange::of(message),
+        refusable: teller.refusable,
+        packet_id: teller.packet_id,
     }
 }
 
@@ -90,6 +102,38 @@ pub(crate) fn outbound_to_store(record: &OutboundRecord) -> storage::Outbound {
     }
 }
 
+/// What a session dropped, as the store counts it.
+pub(crate) fn drops(dropped: &Dropped) -> [(storage::DropReason, storage::Dropped); 6] {
+    use storage::DropReason;
+    let exactly = storage::Dropped::exactly;
+    let both = |exactly, shared_at_most| storage::Dropped { exactly, shared_at_most };
+    [
+        (DropReason::SessionLimit, both(dropped.over_limit, dropped.over_limit_shared_at_most)),
+        (DropReason::TotalLimit, both(dropped.over_total, dropped.over_total_shared_at_most)),
+        (DropReason::Expired, exactly(dropped.expired)),
+        (DropReason::TooLarge, exactly(dropped.too_large)),
+        (DropReason::Unsubscribed, exactly(dropped.unsubscribed)),
+        (DropReason::Damaged, both(dropped.damaged, dropped.damaged_at_most)),
+    ]
+}
+
+/// What lies beyond a limit, as the session counts it.
+pub(crate) fn over_limit(excess: &storage::Excess) -> Dropped {
+    let (own, shared) = (excess.dropped.own.messages, excess.dropped.shared_at_most.messages);
+    match excess.reason {
+        storage::DropReason::TotalLimit => {
+            Dropped { over_total: own, over_total_shared_at_most: shared, ..Dropped::default() }
+        }
+        _ => Dropped { over_limit: own, over_limit_shared_at_most: shared, ..Dropped::default() },
+    }
+}
+
+/// The same as operations, for those that there are.
+pub(crate) fn count_drops(dropped: &Dropped) -> impl Iterator<Item = storage::Operation> {
+    let counts = drops(dropped).into_iter().filter(|(_, dropped)| !dropped.is_zero());
+    counts.map(|(reason, dropped)| storage::Operation::CountDrops { reason, dropped })
+}
+
 /// A stored session's state, as the session machine resumes it.
 pub(crate) fn restored(attached: storage::AttachedSession) -> Restored {
     let mut restored = Restored {
@@ -99,6 +143,7 @@ pub(crate) fn restored(attached: storage::AttachedSession) -> Restored {
             open: attached.outbound.open.into_iter().map(exchange_from_store).collect(),
         },
         sent_unsaved_through: attached.sent_unsaved_through.map(|lsn| lsn.0),
+        own_log: attached.id.0,
         inbound: attached.inbound.iter().collect::<BTreeSet<u16>>(),
         ..Restored::default()
     };

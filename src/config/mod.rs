@@ -38,6 +38,7 @@ pub struct Config {
     websocket: WebSocket,
     storage: Storage,
     limits: Limits,
+    queue: Queue,
     session: Session,
     log: Log,
 }
@@ -78,6 +79,41 @@ pub struct Limits {
     /// The longest keep-alive of an MQTT 5 client: Server Keep Alive in CONNACK [MQTT 5.0, 3.2.2.3.14]. `None`
     /// leaves it to the clients.
     pub server_keep_alive_seconds: Option<NonZeroU16>,
+}
+
+/// How much may wait for clients that are away or slow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// For each session.
+    pub session: QueueLimit,
+    /// For all sessions together.
+    pub total: QueueLimit,
+    /// Messages a second that a returning session is given of what waited; `None`: as fast as it goes.
+    pub catch_up_rate: Option<u64>,
+    /// The same for all returning sessions together.
+    pub total_catch_up_rate: Option<u64>,
+}
+
+/// A limit on what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLimit {
+    /// Messages; `None`: any number.
+    pub max_messages: Option<u64>,
+    /// Bytes; `None`: any number.
+    pub max_bytes: Option<u64>,
+    /// What happens beyond it.
+    pub policy: QueuePolicy,
+}
+
+/// What happens to messages beyond a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// The oldest that wait go.
+    DropOldest,
+    /// The newest are left out.
+    DropNewest,
+    /// The publish is refused [MQTT 5.0, 3.4.2.1: 0x97].
+    Reject,
 }
 
 /// How long sessions live on after their connection.
@@ -219,6 +255,11 @@ impl Config {
     /// Bounds for each connection.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// How much may wait for clients that are away or slow.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// How long sessions live on after their connection.

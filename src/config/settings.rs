@@ -160,6 +160,33 @@ settings! {
         server_keep_alive_seconds: u64 = 0, from 0..=65_535;
     }
 
+    /// How much may wait for clients that are away or slow: messages of QoS 1 and 2, until their client's window takes them.
+    /// 0 everywhere is without limit: then only the disk limits it. Bytes are those of the messages as they are stored.
+    /// What is dropped is counted, by its reason. A policy is `drop-oldest`, `drop-newest`, or `reject`: then the
+    /// publish is refused as a whole, and an MQTT 5 publisher is told so (0x97, Quota exceeded); older ones cannot be
+    /// told, and their message is left out as with `drop-newest`.
+    RawQueue "queue" {
+        /// Messages that may wait for one session. Of filters that several sessions share, an upper bound counts: a
+        /// message that several filters of the session match counts for each.
+        session_max_messages: u64 = 0, from 0..=1_000_000_000_000;
+        /// Bytes that may wait for one session.
+        session_max_bytes: u64 = 0, from 0..=1_000_000_000_000_000;
+        /// What happens to messages beyond the limits of a session.
+        session_policy: String = "drop-oldest".into();
+        /// Messages that may wait in all, those that several sessions share counted once for each filter. What was
+        /// consumed is taken off within a few seconds.
+        total_max_messages: u64 = 0, from 0..=1_000_000_000_000;
+        /// Bytes that may wait in all.
+        total_max_bytes: u64 = 0, from 0..=1_000_000_000_000_000;
+        /// What happens to messages beyond the limits in total.
+        total_policy: String = "reject".into();
+        /// Messages a second that a returning session is given of what waited for it, until it has come to the end of
+        /// it; what comes to it then is not slowed. 0: as fast as it goes.
+        catch_up_rate: u64 = 0, from 0..=1_000_000_000;
+        /// The same for all returning sessions together.
+        total_catch_up_rate: u64 = 0, from 0..=1_000_000_000;
+    }
+
     /// How long sessions live on after their connection.
     RawSession "session" {
         /// Of an MQTT 3.1 or 3.1.1 client that connects with Clean Session 0: seconds, or `never`.
@@ -189,6 +216,7 @@ pub(super) struct RawConfig {
     pub(super) websocket: RawWebSocket,
     pub(super) storage: RawStorage,
     pub(super) limits: RawLimits,
+    pub(super) queue: RawQueue,
     pub(super) session: RawSession,
     pub(super) log: RawLog,
 }
@@ -202,6 +230,7 @@ impl Default for RawConfig {
             websocket: RawWebSocket::default(),
             storage: RawStorage::default(),
             limits: RawLimits::default(),
+            queue: RawQueue::default(),
             session: RawSession::default(),
             log: RawLog::default(),
         }

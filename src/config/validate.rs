@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::problem::Problem;
-use super::settings::{Expiry, RawConfig, RawLimits, RawLog, RawSession};
+use super::settings::{Expiry, RawConfig, RawLimits, RawLog, RawQueue, RawSession};
 use super::{
-    AllowedOrigins, Config, Durability, Limits, ListenerAddress, Log, LogFormat, LogLevel, Session, Storage,
-    WebSocket,
+    AllowedOrigins, Config, Durability, Limits, ListenerAddress, Log, LogFormat, LogLevel, Queue, QueueLimit,
+    QueuePolicy, Session, Storage, WebSocket,
 };
 
 /// Checks the outcome of all layers; every problem goes to its place in `layers`.
@@ -21,6 +21,7 @@ pub(super) fn validate(layers: &mut Layers) -> Option<Config> {
     let websocket = accepted(layers, "websocket.allowed_origins", websocket);
     let storage = storage(&raw, layers);
     let limits = limits(&raw.limits, layers);
+    let queue = queue(&raw.queue, layers);
     let session = session(&raw.session);
     let log = log(&raw.log, layers);
     if !layers.problems.is_empty() {
@@ -31,6 +32,7 @@ pub(super) fn validate(layers: &mut Layers) -> Option<Config> {
         websocket: websocket?,
         storage: storage?,
         limits: limits?,
+        queue: queue?,
         session,
         log: log?,
     })
@@ -102,6 +104,35 @@ fn limits(raw: &RawLimits, layers: &mut Layers) -> Option<Limits> {
         connect_timeout: Duration::from_secs(raw.connect_timeout_seconds),
         server_keep_alive_seconds: NonZeroU16::new(declared(raw.server_keep_alive_seconds)),
     })
+}
+
+fn queue(raw: &RawQueue, layers: &mut Layers) -> Option<Queue> {
+    let any = |number: u64| (number > 0).then_some(number);
+    let session_policy = accepted(layers, "queue.session_policy", policy(&raw.session_policy));
+    let total_policy = accepted(layers, "queue.total_policy", policy(&raw.total_policy));
+    Some(Queue {
+        session: QueueLimit {
+            max_messages: any(raw.session_max_messages),
+            max_bytes: any(raw.session_max_bytes),
+            policy: session_policy?,
+        },
+        total: QueueLimit {
+            max_messages: any(raw.total_max_messages),
+            max_bytes: any(raw.total_max_bytes),
+            policy: total_policy?,
+        },
+        catch_up_rate: any(raw.catch_up_rate),
+        total_catch_up_rate: any(raw.total_catch_up_rate),
+    })
+}
+
+fn policy(text: &str) -> Result<QueuePolicy, String> {
+    match text {
+        "drop-oldest" => Ok(QueuePolicy::DropOldest),
+        "drop-newest" => Ok(QueuePolicy::DropNewest),
+        "reject" => Ok(QueuePolicy::Reject),
+        other => Err(format!("`{other}` is not `drop-oldest`, `drop-newest` or `reject`")),
+    }
 }
 
 /// A number whose declared limits fit the type it gets here.

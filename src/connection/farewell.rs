@@ -1,6 +1,6 @@
 //! The end of a connection: the session's last state, and what becomes of the will, as one transaction.
 
-use barnacle_storage::{CommitError, Detach, Operation, Outcome, Transaction, WillFate};
+use barnacle_storage::{CommitError, Detach, DropReason, Dropped, Operation, Outcome, Transaction, WillFate};
 use tokio::sync::oneshot;
 
 use super::running::Running;
@@ -24,11 +24,22 @@ impl Farewell {
 }
 
 /// Submits the last transaction of a connection; `None` if nothing is kept of it. What follows it in the store's order
-/// sees it.
-pub(super) fn say(running: &mut Running, close: Close) -> Option<Farewell> {
+/// sees it. `unroomed` messages found no room in the mailbox.
+pub(super) fn say(running: &mut Running, close: Close, unroomed: u64) -> Option<Farewell> {
     let mut operations = Vec::new();
     if let Some(record) = running.session.last_record() {
         operations.push(Operation::SaveOutbound(broker::outbound_to_store(&record)));
+        operations.extend(broker::count_drops(&running.session.take_dropped()));
+        if unroomed > 0 {
+            let dropped = Dropped::exactly(unroomed);
+            operations.push(Operation::CountDrops { reason: DropReason::Mailbox, dropped });
+        }
+    } else {
+        let store = &running.broker.store;
+        for (reason, dropped) in broker::drops(&running.session.take_dropped()) {
+            store.note_drops(reason, dropped.exactly);
+        }
+        store.note_drops(DropReason::Mailbox, unroomed);
     }
     if running.fence.is_some() {
         operations.push(Operation::Detach(Detach {

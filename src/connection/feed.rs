@@ -26,6 +26,7 @@ const LETTERS: usize = 256;
 impl Running {
     /// Fills the window.
     pub(super) async fn feed(&mut self) {
+        self.catch_up.begin_turn();
         self.fill().await;
         self.pass_on();
     }
@@ -187,19 +188,63 @@ impl Running {
 
     async fn send_entries(&mut self, after: u64) -> bool {
         let Some(log) = &mut self.log else { return false };
+        // What was read before a limit had it dropped.
+        while log.ahead.front().is_some_and(|entry| entry.lsn.0 <= after) {
+            log.ahead.pop_front();
+        }
         if log.ahead.is_empty() && !log.read(&self.broker.store, after, &self.owner.client_id).await {
             return false;
         }
         let now = self.broker.clock.now();
-        while let Some(entry) = log.ahead.front() {
+        let total = &self.broker.catch_up_total;
+        let allowance = self.catch_up.allowance(log.ahead.len() as u64, total, now.monotonic_millis);
+        let mut taken = 0;
+        while let Some(entry) = log.ahead.front().filter(|_| taken < allowance) {
             let delivery = broker::delivery(&entry.message);
             if self.session.take_from_log(broker::place(entry), &delivery, now) == Taken::Full {
-                return false;
+                break;
             }
             log.ahead.pop_front();
+            taken += 1;
         }
-        self.session.logs_taken_through(log.through, now);
-        true
+        self.catch_up.taken(taken, allowance, total);
+        let all = log.ahead.is_empty();
+        if all {
+            self.session.logs_taken_through(log.through, now);
+            let (messages, at_most) = std::mem::take(&mut log.damaged);
+            self.session.passed_damage(messages, at_most, now);
+            if !log.grown.load(Ordering::Acquire) {
+                self.catch_up.caught_up();
+            }
+        }
+        log.reader.set_taken(storage::Lsn(self.session.position()));
+        all
+    }
+
+    /// Passes over what waits beyond a limit whose policy is to drop the oldest.
+    pub(super) async fn drop_excess(&mut self) {
+        let Some(log) = self.log.as_ref().filter(|log| log.reader.take_over_limit()) else { return };
+        let (store, reader) = (self.broker.store.clone(), log.reader.clone());
+        let position = storage::Lsn(self.session.position());
+        match blocking(move || store.excess(&reader, position)).await {
+            Ok(Some(excess)) => {
+                let now = self.broker.clock.now();
+                let through = excess.through.0;
+                if self.session.drop_through(through, broker::over_limit(&excess), now) {
+                    log.reader.set_taken(excess.through);
+                    let (client_id, dropped) = (&*self.owner.client_id, excess.dropped.at_most().messages);
+                    tracing::debug!(client_id, dropped, "messages beyond a limit are passed over");
+                } else {
+                    // When what is on its way is kept, there is another turn.
+                    log.reader.look_again();
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let client_id = &*self.owner.client_id;
+                tracing::error!(client_id, "what is beyond a limit cannot be found: {error}");
+            }
+        }
     }
 }
 
@@ -223,6 +268,9 @@ impl LogFeed {
                     self.grown.store(true, Ordering::Release);
                 }
                 self.through = pass.through.0;
+                let (messages, at_most) = lost(&pass.damaged, &self.reader);
+                self.damaged.0 += messages;
+                self.damaged.1 += at_most;
                 self.ahead.extend(pass.entries);
                 true
             }
@@ -232,6 +280,19 @@ impl LogFeed {
             }
         }
     }
+}
+
+/// How many messages are lost to damaged parts of logs: counted, where it is the session's own log and its ordinals
+/// tell, and at most.
+fn lost(damaged: &[storage::DamagedRange], reader: &storage::Reader) -> (u64, u64) {
+    let (mut messages, mut at_most) = (0, 0);
+    for range in damaged {
+        match range.messages {
+            Some(count) if range.log.0 == reader.session().0 => messages += count,
+            count => at_most += count.unwrap_or(range.through.0 - range.after.0),
+        }
+    }
+    (messages, at_most)
 }
 
 /// Runs what may wait for the disk where it holds nobody up.

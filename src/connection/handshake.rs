@@ -209,7 +209,9 @@ where
         };
         let connack = granted.connack(&terms, attached.present, &broker.limits);
         let stored = attached.session.as_ref().map(|session| (session.id, session.epoch));
-        let owner = Owner { client_id: terms.client_id.clone(), stored, connection: claim.number() };
+        let takes_reasons = terms.version == ProtocolVersion::V5;
+        let connection = claim.number();
+        let owner = Owner { client_id: terms.client_id.clone(), stored, takes_reasons, connection };
         let reader = attached.session.as_ref().map(|session| session.reader.clone());
         let signal = Arc::new(Notify::new());
         let mailbox = Mailbox::new(broker.mailbox_bytes, stored.is_some(), Arc::clone(&signal));
@@ -270,7 +272,13 @@ mod tests {
         };
         let connect_timeout = Duration::from_millis(10);
         let surroundings = Surroundings {
-            broker: Broker::new(store, limits, 1 << 20, Methods::default()),
+            broker: Broker::new(
+                store,
+                limits,
+                1 << 20,
+                crate::broker::CatchUpRates::default(),
+                Methods::default(),
+            ),
             connect_timeout,
             shutdown: crate::shutdown::channel().1,
         };

@@ -16,7 +16,7 @@ use super::Surroundings;
 use super::farewell::{self, Farewell};
 use super::group::GroupFeed;
 use super::handshake::Connected;
-use crate::broker::{Batch, Broker, Claim, LiveSubscriber, Mailbox, Owner};
+use crate::broker::{Batch, Broker, CatchUp, Claim, LiveSubscriber, Mailbox, Owner};
 use crate::kept::Kept;
 use crate::protocol::{Decoder, ReasonCode};
 use crate::session::{Close, Request, Session};
@@ -59,6 +59,7 @@ pub(super) struct Running {
     unflushed: bool,
     /// The store has failed, or another connection has taken the session over.
     cut_off: bool,
+    pub(super) catch_up: CatchUp,
 }
 
 /// The session's logs.
@@ -68,6 +69,8 @@ pub(super) struct LogFeed {
     pub(super) ahead: VecDeque<storage::Entry>,
     /// What was read goes up to here.
     pub(super) through: u64,
+    /// Messages of what was read that are lost to damage: counted, and at most.
+    pub(super) damaged: (u64, u64),
     /// Set by the store when one of the logs grew.
     pub(super) grown: Arc<AtomicBool>,
     _watch: storage::Watch,
@@ -104,6 +107,7 @@ where
     } = connected;
     let connection = claim.number();
     let log = reader.map(|reader| LogFeed::new(reader, &broker, &signal));
+    let catch_up = CatchUp::new(broker.catch_up_rate, broker.clock.now().monotonic_millis);
     let mut running = Running {
         broker,
         session,
@@ -120,6 +124,7 @@ where
         read_bytes: *READ_BYTES.start(),
         unflushed: false,
         cut_off: false,
+        catch_up,
     };
     running.subscribe_restored();
     running.join_groups();
@@ -165,15 +170,15 @@ impl LogFeed {
     fn new(reader: storage::Reader, broker: &Broker, signal: &Arc<Notify>) -> Self {
         let grown = Arc::new(AtomicBool::new(true));
         let wake = {
-            let (grown, signal) = (Arc::clone(&grown), Arc::clone(signal));
+            let (grown, signal, reader) = (Arc::clone(&grown), Arc::clone(signal), reader.clone());
             Arc::new(move || {
-                if !grown.swap(true, Ordering::AcqRel) {
+                if !grown.swap(true, Ordering::AcqRel) || reader.is_over_limit() {
                     signal.notify_one();
                 }
             })
         };
         let watch = broker.store.watch(&reader, wake);
-        Self { reader, ahead: VecDeque::new(), through: 0, grown, _watch: watch }
+        Self { reader, ahead: VecDeque::new(), through: 0, damaged: (0, 0), grown, _watch: watch }
     }
 }
 
@@ -182,6 +187,7 @@ impl Running {
     async fn turn(&mut self) {
         self.hear_committed();
         self.take_acknowledged();
+        self.drop_excess().await;
         self.feed().await;
         let now = self.broker.clock.now();
         if self.uncommitted_bytes >= UNCOMMITTED_BYTES {
@@ -214,7 +220,9 @@ impl Running {
             return;
         }
         input.reserve(self.read_bytes);
-        let deadline = self.session.deadline().map(|deadline| clock.instant(deadline).into());
+        let deadlines = [self.session.deadline(), self.catch_up.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        let deadline = deadline.map(|deadline| clock.instant(deadline).into());
         let writes = !self.session.output().is_empty();
         let signal = Arc::clone(&self.signal);
         tokio::select! {
@@ -419,12 +427,13 @@ impl Running {
     }
 
     /// Says what the mailbox had to drop, once for all.
-    fn report_dropped(&self) {
+    fn report_dropped(&self) -> u64 {
         let dropped = self.mailbox.take_dropped();
         if dropped > 0 {
             let client_id = &*self.owner.client_id;
             tracing::warn!(client_id, dropped, "messages found no room in the client's mailbox");
         }
+        dropped
     }
 
     /// The connection has ended: the last transaction goes out, and nothing is delivered any more.
@@ -432,8 +441,12 @@ impl Running {
         self.take_acknowledged();
         self.submit();
         self.stop_listening_at_all();
-        self.report_dropped();
-        if self.cut_off { None } else { farewell::say(self, close) }
+        let unroomed = self.report_dropped();
+        if self.cut_off {
+            self.broker.store.note_drops(storage::DropReason::Mailbox, unroomed);
+            return None;
+        }
+        farewell::say(self, close, unroomed)
     }
 
     /// What is on its way is still published, though nobody is left to be told.

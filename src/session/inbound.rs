@@ -22,6 +22,8 @@ pub(super) struct Inbound {
     /// QoS 2 identifiers received and not released. Outlives the connection.
     unreleased: BTreeSet<u16>,
     changed: bool,
+    /// QoS 2 identifiers of this connection's publishes that were refused, until they are used again.
+    refused: BTreeSet<u16>,
 }
 
 impl Inbound {
@@ -33,7 +35,7 @@ impl Inbound {
     ) -> Self {
         let receive_maximum = (version == ProtocolVersion::V5).then_some(u32::from(receive_maximum));
         let aliases = InboundAliases::new(alias_maximum);
-        Self { aliases, receive_maximum, unanswered: 0, unreleased, changed: false }
+        Self { aliases, receive_maximum, unanswered: 0, unreleased, changed: false, refused: BTreeSet::new() }
     }
 
     /// A PUBLISH.
@@ -57,6 +59,7 @@ impl Inbound {
         // message acknowledged unseen when it comes again.
         if let Some(packet_id) = exactly_once {
             self.unreleased.insert(packet_id);
+            self.refused.remove(&packet_id);
             self.changed = true;
         }
         Ok(Request::Publish(Incoming {
@@ -75,6 +78,21 @@ impl Inbound {
         let known = self.unreleased.remove(&packet_id);
         self.changed |= known;
         Request::Release { packet_id, known }
+    }
+
+    /// A publish was refused. PUBREC with an error ends its exchange: the client uses the identifier for another message
+    /// [MQTT-4.3.3-9]. The store knows already.
+    pub(super) fn refused(&mut self, packet_id: u16, qos: u8) {
+        self.answered();
+        if qos == 2 {
+            self.unreleased.remove(&packet_id);
+            self.refused.insert(packet_id);
+        }
+    }
+
+    /// Whether the last publish with this identifier was refused.
+    pub(super) fn was_refused(&self, packet_id: u16) -> bool {
+        self.refused.contains(&packet_id)
     }
 
     /// A PUBACK or PUBCOMP goes out.

@@ -1,5 +1,7 @@
 //! One connection's session, from CONNACK to the end.
 
+mod dropping;
+
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
@@ -12,7 +14,7 @@ use super::request::{Done, Granted, Request, RetainedFrom};
 use super::retained::{Scan, Scans};
 use super::subscriptions::{Subscription, SubscriptionOptions, Subscriptions};
 use super::wire::Wire;
-use super::{Delivery, Limits, Now, Place, Terms, detached};
+use super::{Delivery, Dropped, Limits, Now, Place, Terms, detached};
 use crate::kept::Kept;
 use crate::protocol::{
     AckKind, ConnAck, Disconnect, DisconnectProperties, Packet, ProtocolVersion, ReasonCode, SubAck,
@@ -38,6 +40,7 @@ pub struct Session {
     close: Option<Close>,
     /// Longest that DISCONNECT may ask for, in seconds.
     maximum_session_expiry_interval: u32,
+    own_log: u64,
 }
 
 /// State that a stored session resumes with.
@@ -53,6 +56,8 @@ pub struct Restored {
     pub sent_unsaved_through: Option<u64>,
     /// QoS 2 packet identifiers received and not released.
     pub inbound: BTreeSet<u16>,
+    /// Number of the log that is the session's own: what no subscription wants of it was unsubscribed.
+    pub own_log: u64,
 }
 
 /// How a connection ends.
@@ -131,6 +136,7 @@ impl Session {
             batch: Vec::new(),
             close: None,
             maximum_session_expiry_interval: limits.maximum_session_expiry_interval,
+            own_log: restored.own_log,
             terms,
         }
     }
@@ -310,6 +316,10 @@ impl Session {
         let needs_record = self.durable && self.batch.iter().any(needs_record);
         if needs_record || self.outbound.record_due(now) {
             let record = self.outbound.submit_record();
+            let dropped = if self.durable { self.outbound.take_dropped() } else { Dropped::default() };
+            if !dropped.is_zero() {
+                self.batch.insert(0, Request::CountDrops(dropped));
+            }
             // Before a change of subscriptions: what an UNSUBSCRIBE drops, it drops behind this position.
             self.batch.insert(0, Request::SaveOutbound(record));
         }
@@ -342,8 +352,16 @@ impl Session {
                     self.wire.acknowledge(AckKind::PubRec, packet_id, reason);
                 }
             }
+            (Request::Publish(incoming), Done::Refused(reason)) => {
+                let Some(packet_id) = incoming.packet_id else { return };
+                self.inbound.refused(packet_id, incoming.qos);
+                let kind = if incoming.qos == 1 { AckKind::PubAck } else { AckKind::PubRec };
+                self.wire.acknowledge(kind, packet_id, reason);
+            }
             (Request::Repeated { packet_id }, _) => {
-                self.wire.acknowledge(AckKind::PubRec, packet_id, ReasonCode::Success);
+                let refused = self.inbound.was_refused(packet_id);
+                let reason = if refused { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
+                self.wire.acknowledge(AckKind::PubRec, packet_id, reason);
             }
             (Request::Release { packet_id, known }, _) => {
                 self.inbound.answered();
@@ -360,6 +378,7 @@ impl Session {
             (Request::SaveOutbound(_), _) => self.outbound.record_durable(&mut self.wire),
             (
                 Request::SaveInbound(_)
+                | Request::CountDrops(_)
                 | Request::Hold { .. }
                 | Request::SaveScan { .. }
                 | Request::TakeFromGroup { .. },
@@ -449,7 +468,12 @@ impl Session {
     /// Takes a message back that may have been sent before the broker died; `false`: this and the rest were not.
     pub fn take_back(&mut self, place: Place, delivery: &Delivery<'_>, now: Now) -> bool {
         let grant = self.subscriptions.grant(&self.terms.client_id, delivery, place.lsn);
-        self.outbound.take_back(place, delivery, grant, now)
+        let unsubscribed = grant.is_none() && self.was_unsubscribed(place, delivery);
+        let taken = self.outbound.take_back(place, delivery, grant, now);
+        if taken && unsubscribed {
+            self.outbound.dropped().unsubscribed += 1;
+        }
+        taken
     }
 
     /// All that may have been sent has been taken back.
@@ -465,7 +489,18 @@ impl Session {
     /// Takes a message of the session's logs, in the order of their LSNs.
     pub fn take_from_log(&mut self, place: Place, delivery: &Delivery<'_>, now: Now) -> Taken {
         let grant = self.subscriptions.grant(&self.terms.client_id, delivery, place.lsn);
-        self.outbound.take_from_log(place, delivery, grant, &mut self.wire, now)
+        let unsubscribed = grant.is_none() && self.was_unsubscribed(place, delivery);
+        let taken = self.outbound.take_from_log(place, delivery, grant, &mut self.wire, now);
+        if taken == Taken::Unwanted && unsubscribed {
+            self.outbound.dropped().unsubscribed += 1;
+        }
+        self.outbound.count(taken)
+    }
+
+    /// Parts of the logs that lie at or below the LSN up to which they have been taken cannot be read: so many messages
+    /// are lost to it, and at most so many.
+    pub fn passed_damage(&mut self, messages: u64, at_most: u64, now: Now) {
+        self.outbound.passed_damage(messages, at_most, now);
     }
 
     /// The logs have nothing at or below this LSN that was not taken.
@@ -496,7 +531,8 @@ impl Session {
         }
         let retain = delivery.retain && grant.retain_as_published;
         let place = Place { lsn, log: 0 };
-        self.outbound.take(place, delivery, &grant, retain, &mut self.wire, now)
+        let taken = self.outbound.take(place, delivery, &grant, retain, &mut self.wire, now);
+        self.outbound.count(taken)
     }
 
     /// Takes a message that was pulled from the group of a shared subscription. `Unwanted`: the session is no member

@@ -11,6 +11,7 @@ mod authentication;
 mod clock;
 mod connect;
 mod delivery;
+mod dropped;
 mod inbound;
 mod keep_alive;
 mod limits;
@@ -29,6 +30,7 @@ pub use authentication::{Authentication, Exchange as AuthenticationExchange, Met
 pub use clock::Now;
 pub use connect::{Terms, will_of};
 pub use delivery::{Delivery, Place};
+pub use dropped::Dropped;
 pub use limits::Limits;
 pub use machine::{Close, Restored, Session, Want};
 pub use outbound::{Exchange, OutboundRecord, Taken};

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::Dropped;
 use super::outbound::OutboundRecord;
 use crate::protocol::{ReasonCode, SubscribeFilter, TopicFilter, TopicName};
 
@@ -47,6 +48,8 @@ pub enum Request {
     SaveInbound(Vec<u16>),
     /// The outbound record.
     SaveOutbound(OutboundRecord),
+    /// Messages that the session passed over, up to the position of the record before it.
+    CountDrops(Dropped),
     /// An exchange holds its own copy of its message.
     Hold {
         /// Packet identifier of the exchange.
@@ -106,6 +109,8 @@ pub enum Done {
         /// Some subscription matched.
         matched: bool,
     },
+    /// `Publish`: it was refused, for this reason, and none of it took effect.
+    Refused(ReasonCode),
     /// `Subscribe`: one for each filter that was not refused already.
     Subscribed(Vec<Granted>),
     /// `Unsubscribe`: whether each filter was subscribed.

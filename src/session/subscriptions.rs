@@ -4,7 +4,7 @@ use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use super::Delivery;
-use crate::topics::{shared_filter, topic_matches};
+use crate::topics::{TopicTree, shared_filter, topic_matches};
 
 /// Options of a subscription, as the standard names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,30 +58,52 @@ impl Subscription {
     }
 }
 
+/// So many filters are tried one by one; with more, an index finds those that match.
+const TRIED: usize = 16;
+
 /// All subscriptions of one session.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
+    /// By filter.
     list: Vec<Subscription>,
-    /// Shared subscriptions: what their groups get is no concern of the others'.
+    /// The filters of the list, once they are many.
+    index: Option<TopicTree<ByteString>>,
+    /// Shared subscriptions, by filter: what their groups get is no concern of the others'.
     shared: Vec<Subscription>,
 }
 
 impl Subscriptions {
     /// Adds one, or replaces the one with the same filter [MQTT-3.8.4-3].
     pub fn insert(&mut self, subscription: Subscription) {
-        let list = if subscription.is_shared() { &mut self.shared } else { &mut self.list };
-        match list.iter_mut().find(|held| held.filter == subscription.filter) {
-            Some(held) => *held = subscription,
-            None => list.push(subscription),
+        let shared = subscription.is_shared();
+        let list = if shared { &mut self.shared } else { &mut self.list };
+        match find(list, &subscription.filter) {
+            Ok(at) => list[at] = subscription,
+            Err(at) => {
+                if let Some(index) = self.index.as_mut().filter(|_| !shared) {
+                    index.insert(&subscription.filter, subscription.filter.clone());
+                }
+                list.insert(at, subscription);
+            }
+        }
+        if self.index.is_none() && self.list.len() > TRIED {
+            let index = self.index.insert(TopicTree::new());
+            for held in &self.list {
+                index.insert(&held.filter, held.filter.clone());
+            }
         }
     }
 
     /// Removes the one with this filter; `false` if there is none.
     pub fn remove(&mut self, filter: &str) -> bool {
-        let list = if shared_filter(filter).is_some() { &mut self.shared } else { &mut self.list };
-        let before = list.len();
-        list.retain(|held| held.filter != filter);
-        list.len() < before
+        let shared = shared_filter(filter).is_some();
+        let list = if shared { &mut self.shared } else { &mut self.list };
+        let Ok(at) = find(list, filter) else { return false };
+        list.remove(at);
+        if let Some(index) = self.index.as_mut().filter(|_| !shared) {
+            index.remove(filter);
+        }
+        true
     }
 
     /// Those in force.
@@ -96,17 +118,41 @@ impl Subscriptions {
 
     /// The one with this filter.
     pub fn get(&self, filter: &str) -> Option<&Subscription> {
-        self.iter().find(|held| held.filter == filter)
+        let list = if shared_filter(filter).is_some() { &self.shared } else { &self.list };
+        find(list, filter).ok().map(|at| &list[at])
+    }
+
+    /// Calls `found` with every subscription that matches a topic and began before an LSN, but for the shared ones.
+    fn for_each_match(&self, topic: &str, lsn: u64, mut found: impl FnMut(&Subscription)) {
+        match &self.index {
+            Some(index) => index.for_each_match(topic, |filter| {
+                if let Ok(at) = find(&self.list, filter)
+                    && self.list[at].start < lsn
+                {
+                    found(&self.list[at]);
+                }
+            }),
+            None => {
+                let before = self.list.iter().filter(|held| held.start < lsn);
+                before.filter(|held| topic_matches(&held.filter, topic)).for_each(found);
+            }
+        }
+    }
+
+    /// Whether a subscription that began before a message matches its topic.
+    pub(super) fn matches(&self, topic: &str, lsn: u64) -> bool {
+        let mut any = false;
+        self.for_each_match(topic, lsn, |_| any = true);
+        any
     }
 
     /// What a message means to `client_id`: `None` when no subscription that began before it wants it. Overlapping
     /// subscriptions make one delivery, at the highest QoS, with all identifiers.
     pub(super) fn grant(&self, client_id: &str, delivery: &Delivery<'_>, lsn: u64) -> Option<Grant> {
         let mut grant: Option<Grant> = None;
-        for held in self.list.iter().filter(|held| held.start < lsn) {
-            let own = held.options.no_local && delivery.publisher == client_id;
-            if own || !topic_matches(&held.filter, delivery.topic) {
-                continue;
+        self.for_each_match(delivery.topic, lsn, |held| {
+            if held.options.no_local && delivery.publisher == client_id {
+                return;
             }
             let qos = delivery.qos.min(held.options.qos);
             let grant = grant.get_or_insert_with(|| Grant {
@@ -117,9 +163,17 @@ impl Subscriptions {
             grant.qos = grant.qos.max(qos);
             grant.retain_as_published |= held.options.retain_as_published;
             grant.identifiers.extend(held.options.identifier);
+        });
+        if let Some(grant) = &mut grant {
+            // However they were found, a restarted broker comes to the same.
+            grant.identifiers.sort_unstable();
         }
         grant
     }
+}
+
+fn find(list: &[Subscription], filter: &str) -> Result<usize, usize> {
+    list.binary_search_by(|held| (*held.filter).cmp(filter))
 }
 
 #[cfg(test)]
@@ -156,6 +210,37 @@ mod tests {
         subscriptions.insert(subscription("b", 2, 3, 0));
         let grant = subscriptions.grant("you", &message("a/b", 2), 1).expect("two filters match");
         assert_eq!((grant.qos, grant.identifiers.as_slice()), (1, [1, 2].as_slice()));
+    }
+
+    #[test]
+    fn many_filters_are_to_a_message_what_a_few_are() {
+        let filter = |number: u32| match number % 4 {
+            0 => format!("a/{number}"),
+            1 => format!("+/{}", number - 1),
+            2 => format!("a/{}/#", number - 2),
+            _ => format!("b/{number}/+"),
+        };
+        let held = |number: u32| Subscription {
+            filter: filter(number).into(),
+            ..subscription("", (number % 3) as u8, number, u64::from(number % 5))
+        };
+        let mut many = Subscriptions::default();
+        (0..400).rev().for_each(|number| many.insert(held(number)));
+        (0..400).filter(|number| number % 7 == 0).for_each(|number| assert!(many.remove(&filter(number))));
+        assert!(!many.remove("a/0") && many.index.is_some() && many.get("a/4").is_some());
+        for number in 0..400 {
+            let topic = if number % 2 == 0 { format!("a/{number}") } else { format!("b/{number}/x") };
+            let message = Delivery { topic: &topic, ..message("", 2) };
+            for lsn in [2, 9] {
+                let mut few = Subscriptions::default();
+                for held in many.iter().filter(|held| topic_matches(&held.filter, &topic)) {
+                    few.insert(held.clone());
+                }
+                assert!(few.index.is_none());
+                assert_eq!(many.grant("you", &message, lsn), few.grant("you", &message, lsn), "{topic}");
+                assert_eq!(many.matches(&topic, lsn), few.matches(&topic, lsn));
+            }
+        }
     }
 
     #[test]

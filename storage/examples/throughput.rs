@@ -170,6 +170,8 @@ fn transaction(store: &Store, buffer: &mut BytesMut) -> Transaction {
         qos: 1,
         targets: store.route("t"),
         retained: RetainedChange::Leave,
+        refusable: false,
+        packet_id: None,
     };
     Transaction { fence: None, operations: vec![Operation::Publish(publish)] }
 }

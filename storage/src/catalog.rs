@@ -12,11 +12,12 @@ use smallvec::SmallVec;
 
 use crate::clock::TimeMark;
 use crate::groups::Group;
-use crate::record::{Membership, SessionRow, SubscriptionRow};
+use crate::quotas::Quotas;
+use crate::record::{Gap, GapsRow, Membership, SessionRow, SubscriptionRow};
 use crate::topics::{TopicTree, shared_filter};
 use crate::{
-    EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
-    Subscription, SubscriptionOptions, Targets, Will,
+    Drops, EndedSession, Epoch, Exchange, Load, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan,
+    SessionId, Subscription, SubscriptionOptions, Targets, Will,
 };
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -47,6 +48,10 @@ pub(crate) struct Catalog {
     pub(crate) commit: u64,
     /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
     pub(crate) moved: HashSet<SessionId, FixedState>,
+    /// What was dropped, of all sessions that there were.
+    pub(crate) drops: Drops,
+    /// Who is how near its limit; `None` without limits.
+    pub(crate) quotas: Option<Quotas>,
     /// Both clocks as the last batch that was written noted them.
     pub(crate) time: TimeMark,
     /// Groups of which something has been taken since.
@@ -73,6 +78,13 @@ pub(crate) struct Session {
     pub(crate) exchanges: Option<Box<Exchanges>>,
     pub(crate) inbound: Option<Box<PacketIdSet>>,
     pub(crate) will: Option<Box<Will>>,
+    /// What was dropped of its messages.
+    pub(crate) drops: Option<Box<Drops>>,
+    /// Parts of its logs that it passes over.
+    pub(crate) gaps: Option<Box<GapsRow>>,
+    /// QoS 2 identifiers of publishes that were refused. Sets of identifiers that its connection sent before it knew
+    /// still have them.
+    pub(crate) refused: Option<Box<PacketIdSet>>,
     /// When the will is due, in milliseconds since the Unix epoch; `None` while its connection lasts.
     pub(crate) will_due_at_millis: Option<u64>,
     /// Of the current attachment.
@@ -129,12 +141,25 @@ pub(crate) struct Head {
     pub(crate) running_bytes: u64,
 }
 
+impl Head {
+    pub(crate) fn load(&self) -> Load {
+        Load { messages: self.ordinal, bytes: self.running_bytes }
+    }
+}
+
 impl Catalog {
     /// A number for a session or a log, never given out again.
     pub(crate) fn take_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+
+    /// Readers whose sessions have come to have more waiting than their limit allows.
+    pub(crate) fn take_rung(&mut self) -> Vec<Reader> {
+        let Some(quotas) = &mut self.quotas else { return Vec::new() };
+        let rung = std::mem::take(&mut quotas.rung);
+        rung.into_iter().filter_map(|id| self.sessions.get(&id)?.reader.clone()).collect()
     }
 
     /// Puts the session into the order of expiries, or takes it out, as `present` says.
@@ -184,6 +209,9 @@ impl Session {
             exchanges: None,
             inbound: None,
             will: row.will.map(Box::new),
+            drops: None,
+            gaps: None,
+            refused: None,
             will_due_at_millis: row.will_due_at_millis,
             reader: None,
         }
@@ -217,6 +245,17 @@ impl Session {
 
     pub(crate) fn find(&self, filter: &str) -> Result<usize, usize> {
         self.subscriptions.binary_search_by(|subscription| (*subscription.filter).cmp(filter))
+    }
+
+    pub(crate) fn gaps(&self) -> &[Gap] {
+        self.gaps.as_deref().map_or(&[], |row| &row.gaps)
+    }
+
+    /// Where it reads on that has come to `position`: behind the gap that begins there, unless that still grows.
+    pub(crate) fn pass_gaps(&self, position: Lsn) -> Lsn {
+        let within =
+            |gap: &&Gap| gap.from <= position && position < gap.to && gap.to != crate::record::GROWING;
+        self.gaps().iter().find(within).map_or(position, |gap| gap.to)
     }
 
     /// The parts of filters' logs that it reads.
@@ -266,7 +305,7 @@ impl Session {
 
     /// The last LSN of a log that neither its reading nor an open exchange needs; it reads above `from` and above its position.
     pub(crate) fn floor(&self, log: LogId, from: Lsn) -> Lsn {
-        let read = self.position.max(from);
+        let read = self.pass_gaps(self.position.max(from));
         // One that has begun may be older than the part of the log that the session reads now.
         let exchanges = self.exchanges_in_logs().filter(|exchange| exchange.log == log);
         let oldest = exchanges.map(|exchange| Lsn(exchange.lsn.0.saturating_sub(1))).min();

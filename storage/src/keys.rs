@@ -2,12 +2,12 @@
 //!
 //! | family | key | record |
 //! |---|---|---|
-//! | `meta` | name | schema, state, what of the logs is lost to damage |
+//! | `meta` | name | schema, state, drops in total, what of the logs is lost to damage |
 //! | `session` | client identifier | the session |
 //! | `subscription` | session (8 bytes) filter | options, start, the part of a filter's log that it reads |
 //! | `filter` | filter | the log that is the filter's own; of a shared subscription, its group |
 //! | `log` | log (8) last LSN (8) deadline (8) | a block of messages |
-//! | `flow` | session (8) kind (1) \[packet identifier (2)\] | outbound state, inbound identifiers, held messages |
+//! | `flow` | session (8) kind (1) \[packet identifier (2)\] | outbound state, inbound identifiers, held messages, drops, gaps |
 //! | `retained` | topic | LSN, message |
 //!
 //! Numbers are big endian, so that keys sort as the numbers do. There is no family for bodies that several logs
@@ -50,6 +50,8 @@ pub(crate) const FAMILIES: [Family; 7] = [META, SESSION, SUBSCRIPTION, FILTER, L
 pub(crate) const SCHEMA: &[u8] = b"schema";
 /// `meta`: the state as of the last batch.
 pub(crate) const STATE: &[u8] = b"state";
+/// `meta`: what was dropped, of all sessions that there were.
+pub(crate) const DROPS: &[u8] = b"drops";
 
 /// `meta`: what begins the names of records of damage that was passed over.
 pub(crate) const QUARANTINE: &[u8] = b"quarantine/";
@@ -65,6 +67,10 @@ pub(crate) enum Flow {
     Outbound,
     Inbound,
     Held(u16),
+    /// What was dropped.
+    Drops,
+    /// What is passed over.
+    Gaps,
 }
 
 pub(crate) fn subscription(session: SessionId, filter: &str) -> Vec<u8> {
@@ -89,6 +95,8 @@ pub(crate) fn flow(session: SessionId, kind: Flow) -> Vec<u8> {
             key.push(2);
             key.extend_from_slice(&packet_id.to_be_bytes());
         }
+        Flow::Drops => key.push(3),
+        Flow::Gaps => key.push(4),
     }
     key
 }
@@ -99,6 +107,8 @@ pub(crate) fn parse_flow(key: &[u8]) -> Option<(SessionId, Flow)> {
         [0] => Flow::Outbound,
         [1] => Flow::Inbound,
         [2, high, low] => Flow::Held(u16::from_be_bytes([*high, *low])),
+        [3] => Flow::Drops,
+        [4] => Flow::Gaps,
         _ => return None,
     };
     Some((SessionId(u64::from_be_bytes(*session)), kind))
@@ -131,7 +141,7 @@ mod tests {
         assert_eq!(parse_block(&keys[1][..23]), None);
 
         let session = SessionId(0x0102_0304_0506_0708);
-        for kind in [Flow::Outbound, Flow::Inbound, Flow::Held(0x1234)] {
+        for kind in [Flow::Outbound, Flow::Inbound, Flow::Held(0x1234), Flow::Drops, Flow::Gaps] {
             assert_eq!(parse_flow(&flow(session, kind)), Some((session, kind)));
         }
         assert_eq!(parse_flow(&[0; 8]), None);

@@ -14,16 +14,19 @@
 //! 5. [`Operation::SaveOutbound`] moves the position; what nobody needs any more is trimmed.
 //!
 //! Modules: `record` and `keys` are the written form; `engine` is the disk, RocksDB or memory, with `floors` and `mark`; `catalog`, `tail`,
-//! `groups` and `reader` are the memory; `clock` is the time; `committer` changes them, `read` and `retained` read them, `recovery` begins,
-//! `trim` and `sweep` clean up; `check`, `repair` and `files` are for a store that is stopped, or damaged.
+//! `groups`, `quotas` and `reader` are the memory; `clock` is the time; `limits`, `backlog` and `drops` are how much may wait, what does,
+//! and what does not; `committer` changes them, `read` and `retained` read them, `recovery` begins, `trim` and `sweep` clean up;
+//! `check`, `repair` and `files` are for a store that is stopped, or damaged.
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
+mod backlog;
 mod border;
 mod catalog;
 mod check;
 mod clock;
 mod committer;
+mod drops;
 mod engine;
 mod error;
 mod files;
@@ -31,6 +34,7 @@ mod floors;
 mod groups;
 mod ids;
 mod keys;
+mod limits;
 mod mark;
 mod message;
 mod migration;
@@ -38,6 +42,7 @@ mod options;
 mod outcome;
 mod packet_ids;
 mod quarantine;
+mod quotas;
 mod read;
 mod reader;
 mod record;
@@ -54,15 +59,18 @@ pub mod topics;
 mod transaction;
 mod trim;
 
+pub use backlog::{Backlog, Excess};
 pub use check::{
-    CheckCounts, CheckReport, Checker, ExchangeView, Finding, FindingKind, Inspection, LogRange, MessageView,
-    Selection, SessionView, SubscriptionView,
+    CheckCounts, CheckReport, Checker, DropView, ExchangeView, Finding, FindingKind, Inspection, LogRange,
+    MessageView, Selection, SessionView, SubscriptionView,
 };
 pub use clock::{Clock, WallClock};
+pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use groups::{GroupMember, Pulled, Span};
 pub use ids::{Epoch, LogId, Lsn, SessionId};
+pub use limits::{Limit, Limits, Load, Policy};
 pub use message::{Entry, Message};
 pub use options::{Durability, Options, Trimming};
 pub use outcome::{

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::WallClock;
 
-use crate::Memory;
+use crate::{Limits, Memory};
 
 /// How a store is opened. [`Options::new`] gives the values that a broker wants.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub tail_cache_bytes: usize,
     /// When space is made free.
     pub trimming: Trimming,
+    /// How much may wait.
+    pub limits: Limits,
     /// How long, at most, after the store was opened the connections that a crash broke count as ended, and their wills
     /// fall due; one and a half keep-alives if that is sooner.
     pub will_grace: Duration,
@@ -41,6 +43,7 @@ impl Options {
             durability: Durability::Fsync,
             tail_cache_bytes: 16 * 1024 * 1024,
             trimming: Trimming::default(),
+            limits: Limits::default(),
             will_grace: Duration::from_secs(60),
             wall_clock: SystemTime::now,
         }

@@ -30,6 +30,9 @@ pub struct Committed {
     pub lsn: Lsn,
     /// An answer for each operation that has one, in order.
     pub answers: Vec<Answer>,
+    /// Which of its Publish operations were refused, counted from 0, because a session that they would have gone to is
+    /// full: they have their LSNs, and nothing else of them took effect.
+    pub refused: Vec<usize>,
     /// The wills that it has published, in order: of sessions that it has ended, and those that were due. They are in the
     /// logs of those who want them; who else wants them has to be told.
     pub wills: Vec<PublishedWill>,

@@ -15,7 +15,7 @@ use crate::catalog::Head;
 use crate::engine::{self, EngineError, FailureKind, View};
 use crate::keys;
 use crate::quarantine::DamagedRange;
-use crate::record::{self, BlockEntries, RawEntry};
+use crate::record::{self, BlockEntries, Gap, RawEntry};
 use crate::shared::Shared;
 use crate::tail::View as TailView;
 use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId, Span};
@@ -72,23 +72,24 @@ impl Shared {
     ) -> Result<Option<Pass>, ReadError> {
         // In this order: a log that a reader gets has nothing for it at or below the head before it got it.
         let head = self.head();
-        let memberships = reader.memberships();
-        if reader.is_fenced() || position >= head {
+        let parts = reader.parts();
+        let (position, mut bound) = pass_gap(&parts.gaps, position, head);
+        if reader.is_fenced() || position >= bound {
             return Ok(Some(Pass {
                 entries: Vec::new(),
                 through: position,
-                more: false,
+                more: position < head,
                 damaged: Vec::new(),
             }));
         }
-        let own = (reader.session().own_log(), position, head);
-        let parts = memberships.iter().map(|part| (part.log, position.max(part.from), head.min(part.until)));
-        let mut bound = head;
-        let mut cursors = Vec::with_capacity(1 + memberships.len());
+        let own = (reader.session().own_log(), position, bound);
+        let shared = parts.memberships.iter();
+        let shared = shared.map(|part| (part.log, position.max(part.from), bound.min(part.until)));
+        let logs: Vec<_> =
+            std::iter::once(own).chain(shared).filter(|(_, after, through)| after < through).collect();
+        let mut cursors = Vec::with_capacity(logs.len());
         let tail = self.tail.read();
-        for (log, after, through) in
-            std::iter::once(own).chain(parts).filter(|(_, after, through)| after < through)
-        {
+        for (log, after, through) in logs {
             let source = match tail.view(log, after, through, budget) {
                 TailView::Blocks { records, through: reached } => {
                     if reached < through {
@@ -270,6 +271,18 @@ impl Shared {
 fn damaged_through(cursors: &[Cursor<'_>], through: Lsn) -> Vec<DamagedRange> {
     let ranges = cursors.iter().flat_map(|cursor| &cursor.damaged);
     ranges.filter(|range| range.through <= through).copied().collect()
+}
+
+/// Where a reader goes on that has come to `position`, and where the next part begins that it passes over.
+fn pass_gap(gaps: &[Gap], position: Lsn, head: Lsn) -> (Lsn, Lsn) {
+    let mut position = position;
+    for gap in gaps {
+        if gap.from > position {
+            return (position, gap.from.min(head));
+        }
+        position = position.max(gap.to.min(head));
+    }
+    (position, head)
 }
 
 /// The keys of a log: its first possible one, and the first behind it.

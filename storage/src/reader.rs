@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use foldhash::fast::FixedState;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::record::Membership;
-use crate::{LogId, SessionId};
+use crate::record::{Gap, Membership};
+use crate::{LogId, Lsn, SessionId};
 
 /// So many readers the committer wakes itself; more are the notifier's work.
 const WAKE_DIRECTLY: usize = 64;
@@ -27,11 +27,24 @@ struct Inner {
     session: SessionId,
     /// Parts of the logs of shared filters. The committer changes them before it publishes the head from which on
     /// the change matters; a pass loads the head first, then this.
-    memberships: RwLock<Arc<[Membership]>>,
+    parts: RwLock<Arc<Parts>>,
+    /// How far the connection has got, as far as it has said.
+    taken: AtomicU64,
+    /// More waits than the session's limit allows.
+    over: AtomicBool,
+    /// Up to here it has to go, because more waits in total than is allowed.
+    floor: AtomicU64,
     fenced: AtomicBool,
     wake: Mutex<Option<Wake>>,
     /// The last commit that woke this reader, so that several logs wake it once.
     woken: AtomicU64,
+}
+
+/// What a reader reads beside its session's own log, and what of all of it it passes over.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) memberships: Vec<Membership>,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -44,7 +57,10 @@ impl Reader {
     pub(crate) fn new(session: SessionId) -> Reader {
         let inner = Inner {
             session,
-            memberships: RwLock::new(Arc::new([])),
+            parts: RwLock::default(),
+            taken: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            floor: AtomicU64::new(0),
             fenced: AtomicBool::new(false),
             wake: Mutex::new(None),
             woken: AtomicU64::new(0),
@@ -66,12 +82,47 @@ impl Reader {
         self.inner.fenced.store(true, Relaxed);
     }
 
-    pub(crate) fn memberships(&self) -> Arc<[Membership]> {
-        self.inner.memberships.read().clone()
+    /// The connection has taken everything up to an LSN, saved or not. It counts against a limit that would refuse or leave
+    /// out messages: what was taken does not wait any more.
+    pub fn set_taken(&self, lsn: Lsn) {
+        self.inner.taken.fetch_max(lsn.0, Relaxed);
+    }
+
+    pub(crate) fn taken(&self) -> Lsn {
+        Lsn(self.inner.taken.load(Relaxed))
+    }
+
+    /// Whether more may wait than the session's limit allows: then [`crate::Store::excess`] tells. Says so once each time.
+    pub fn take_over_limit(&self) -> bool {
+        self.inner.over.load(Relaxed) && self.inner.over.swap(false, Relaxed)
+    }
+
+    /// The same, and goes on saying so.
+    pub fn is_over_limit(&self) -> bool {
+        self.inner.over.load(Relaxed)
+    }
+
+    /// Has [`Reader::take_over_limit`] say so once more.
+    pub fn look_again(&self) {
+        self.inner.over.store(true, Relaxed);
+    }
+
+    /// All that waits is beyond its limit: of this session's, everything up to an LSN is to go.
+    pub(crate) fn set_floor(&self, floor: Lsn) {
+        self.inner.floor.fetch_max(floor.0, Relaxed);
+        self.look_again();
+    }
+
+    pub(crate) fn floor(&self) -> Lsn {
+        Lsn(self.inner.floor.load(Relaxed))
+    }
+
+    pub(crate) fn parts(&self) -> Arc<Parts> {
+        self.inner.parts.read().clone()
     }
 
     fn logs(&self) -> impl Iterator<Item = LogId> {
-        let shared: Vec<LogId> = self.memberships().iter().map(|membership| membership.log).collect();
+        let shared: Vec<LogId> = self.parts().memberships.iter().map(|membership| membership.log).collect();
         std::iter::once(self.inner.session.own_log()).chain(shared)
     }
 
@@ -128,10 +179,10 @@ struct Crowd {
 
 impl Readers {
     /// Gives a reader the parts of logs that it reads beside its own log.
-    pub(crate) fn set_memberships(&self, reader: &Reader, memberships: Arc<[Membership]>) {
+    pub(crate) fn set_parts(&self, reader: &Reader, memberships: Vec<Membership>, gaps: &[Gap]) {
         let mut by_log = self.by_log.write();
         let before: Vec<LogId> = reader.logs().collect();
-        *reader.inner.memberships.write() = memberships;
+        *reader.inner.parts.write() = Arc::new(Parts { memberships, gaps: gaps.to_vec() });
         for log in before {
             take_out(&mut by_log, log, reader);
         }

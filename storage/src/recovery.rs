@@ -13,9 +13,10 @@ use crate::floors::Floors;
 use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
 use crate::migration::{self, MigrationError};
+use crate::quotas::Quotas;
 use crate::record::{self, State};
 use crate::topics::shared_filter;
-use crate::{Damaged, DecodeError, EndedSession, Lsn, OpenError, Options, SessionId};
+use crate::{Damaged, DecodeError, EndedSession, Limits, Lsn, OpenError, Options, SessionId};
 
 /// The schema that this version writes.
 pub(crate) const SCHEMA: u32 = 1;
@@ -137,8 +138,18 @@ pub(crate) fn load(engine: &dyn Engine, options: &Options, floors: &Floors) -> R
     let loader = Loader { engine, options };
     let new = loader.check_schema()?;
     let state = loader.state(new)?;
-    let mut catalog =
-        Catalog { last: state.last, next_id: state.next_id, commit: state.commit, ..Catalog::default() };
+    let quotas = (options.limits != Limits::default()).then(|| Quotas::new(options.limits));
+    let mut catalog = Catalog {
+        quotas,
+        last: state.last,
+        next_id: state.next_id,
+        commit: state.commit,
+        ..Catalog::default()
+    };
+    if let Some(row) = loader.get(keys::META, keys::DROPS)? {
+        catalog.drops =
+            record::decode_drops(&row).map_err(|reason| loader.damaged(keys::META, keys::DROPS, reason))?;
+    }
     loader.sessions(&mut catalog)?;
     loader.subscriptions(&mut catalog)?;
     loader.filters(&mut catalog)?;
@@ -270,6 +281,8 @@ impl Loader<'_> {
             match kind {
                 Flow::Outbound => drop(session.set_outbound(record::decode_outbound(row)?)),
                 Flow::Inbound => session.set_inbound(record::decode_inbound(row)?),
+                Flow::Gaps => session.gaps = Some(Box::new(record::decode_gaps(row)?)),
+                Flow::Drops => session.drops = Some(Box::new(record::decode_drops(row)?)),
                 // Behind the outbound state in the order of the keys.
                 Flow::Held(packet_id) => {
                     let held = (packet_id, record::decode_held_lsn(row)?);

@@ -32,6 +32,8 @@ counters! {
     transactions,
     /// Messages published.
     messages,
+    /// Messages refused because a session that they would have gone to is full.
+    refused,
     /// Messages appended to a log; one message counts once for each log.
     appends,
     /// Blocks that they were written as.

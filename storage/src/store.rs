@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::backlog::Reading;
 use crate::committer::{self, Apply, Work};
 use crate::engine::{self, EngineError, Opened, WriteBatch};
 use crate::floors::Floors;
@@ -17,9 +18,10 @@ use crate::recovery::{self, Loaded, SCHEMA};
 use crate::shared::Shared;
 use crate::trim;
 use crate::{
-    Budget, Clock, CloseError, CommitError, Durability, Exchange, GroupMember, Lsn, Message, OpenError,
-    Operation, Options, Outcome, Pass, Pulled, ReadError, Reader, Recovery, RetainedPage, RetainedScan,
-    SessionId, Statistics, Stepper, Targets, Transaction, Watch,
+    Backlog, Budget, Clock, CloseError, CommitError, DropReason, Dropped, Drops, Durability, Excess,
+    Exchange, GroupMember, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy, Pulled,
+    ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Stepper, Targets,
+    Transaction, Watch,
 };
 
 /// The open store. Cheap to clone; when the last clone is dropped without [`Store::close`], it stops as it would in a crash:
@@ -201,6 +203,76 @@ impl Store {
         self.handle.shared.clock
     }
 
+    /// What was dropped, of all sessions that there ever were.
+    pub fn drops(&self) -> Drops {
+        self.handle.shared.catalog.lock().drops.clone()
+    }
+
+    /// What was dropped of a stored session's messages; `None` if there is no such session. Drop-oldest counts when it
+    /// drops, which may be a little after a message has come to be beyond the limit. What a session of shared logs passes
+    /// over while it is full is here at once, and in the total when it has room again.
+    pub fn session_drops(&self, client_id: &str) -> Option<Drops> {
+        let shared = &self.handle.shared;
+        let catalog = shared.catalog.lock();
+        let session = &catalog.sessions[catalog.by_client.get(client_id)?];
+        let mut drops = session.drops.as_deref().cloned().unwrap_or_default();
+        for (log, began) in session.gaps.iter().flat_map(|gaps| &gaps.began) {
+            let known = catalog.heads.get(log).copied();
+            let head = known.map_or_else(|| shared.end_of_log(*log), Ok).unwrap_or_default();
+            let passed = head.load().beyond(*began).messages;
+            drops.add(DropReason::SessionLimit, Dropped { exactly: 0, shared_at_most: passed });
+        }
+        Some(drops)
+    }
+
+    /// Counts drops of a session that is not stored. They are in the total at once, and kept with the next batch that
+    /// counts any.
+    pub fn note_drops(&self, reason: DropReason, messages: u64) {
+        self.handle.shared.catalog.lock().drops.add(reason, Dropped::exactly(messages));
+    }
+
+    /// What waits for a stored session, from its saved position on; `None` if there is no such session.
+    ///
+    /// # Errors
+    ///
+    /// When a log is damaged or RocksDB fails.
+    pub fn backlog(&self, client_id: &str) -> Result<Option<Backlog>, ReadError> {
+        let shared = &self.handle.shared;
+        let head = shared.head();
+        let reading = {
+            let catalog = shared.catalog.lock();
+            let Some(id) = catalog.by_client.get(client_id).copied() else { return Ok(None) };
+            Reading::of(&catalog, id, catalog.sessions[&id].position)
+        };
+        reading.map(|reading| reading.backlog(shared, head)).transpose()
+    }
+
+    /// What of a reader's backlog above `position` is beyond its session's limit, where that is to drop the oldest. Whoever
+    /// passes it over counts it ([`Operation::CountDrops`]) in the transaction that saves the position.
+    ///
+    /// # Errors
+    ///
+    /// When a log is damaged or RocksDB fails.
+    pub fn excess(&self, reader: &Reader, position: Lsn) -> Result<Option<Excess>, ReadError> {
+        let shared = &self.handle.shared;
+        if reader.is_fenced() {
+            return Ok(None);
+        }
+        let head = shared.head();
+        let Some(reading) = Reading::of(&shared.catalog.lock(), reader.session(), position) else {
+            return Ok(None);
+        };
+        let limit = &shared.options.limits.session;
+        let own = match limit.policy {
+            Policy::DropOldest => reading.excess(shared, head, limit)?,
+            Policy::DropNewest | Policy::Reject => None,
+        };
+        match own {
+            Some(excess) => Ok(Some(excess)),
+            None => reading.up_to(shared, head, reader.floor().min(head)),
+        }
+    }
+
     /// What the store has done since it was opened.
     pub fn statistics(&self) -> Statistics {
         self.handle.shared.counters.snapshot()
@@ -314,6 +386,7 @@ fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
     let mut ended = Vec::new();
     let settle = |apply: &mut Apply<'_>| {
         apply.put_schema(SCHEMA);
+        apply.measure_all();
         apply.settle_sessions(now_millis)
     };
     ended.extend(commit_alone(shared, settle)?);

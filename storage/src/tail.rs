@@ -109,6 +109,19 @@ impl Tail {
         View::Blocks { records, through }
     }
 
+    /// The block that tells what a log had up to an LSN, and its last LSN: the first that ends behind it, or else the last
+    /// of all; when it is here.
+    pub(crate) fn around(&self, log: LogId, lsn: Lsn) -> Option<(Bytes, Lsn)> {
+        let blocks = self.logs.get(&log)?;
+        let at = blocks.partition_point(|block| block.last <= lsn);
+        let block = match blocks.get(at) {
+            Some(block) if at > 0 || block.previous <= lsn => block,
+            Some(_) => return None,
+            None => blocks.back()?,
+        };
+        Some((block.record.clone(), block.last))
+    }
+
     /// The block that has an entry, when it is here.
     pub(crate) fn find(&self, log: LogId, lsn: Lsn) -> Option<Bytes> {
         let blocks = self.logs.get(&log)?;

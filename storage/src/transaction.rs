@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{Epoch, LogId, Lsn, PacketIdSet, SessionId, Targets};
+use crate::{DropReason, Dropped, Epoch, LogId, Lsn, PacketIdSet, SessionId, Targets};
 
 /// All that one event changes. Its operations take effect in order, at one place in the commit order.
 #[derive(Debug, Default)]
@@ -75,6 +75,13 @@ pub enum Operation {
         through: Lsn,
         /// The last topic handed out; `None`: the scan is done.
         after_topic: Option<ByteString>,
+    },
+    /// Counts messages that the fenced session passed over; kept together with the position that passed them.
+    CountDrops {
+        /// Why.
+        reason: DropReason,
+        /// How many.
+        dropped: Dropped,
     },
     /// Keeps a body for an open exchange of the fenced session (retained messages; what a trim passes).
     /// It goes when an outbound state is saved in which no exchange has this packet identifier and LSN.
@@ -165,6 +172,11 @@ pub struct Publish {
     pub targets: Targets,
     /// What becomes of the topic's retained message.
     pub retained: RetainedChange,
+    /// Its publisher can be told that it is refused: see [`crate::Policy::Reject`].
+    pub refusable: bool,
+    /// Its packet identifier, if the fenced session keeps it until it is released (QoS 2). When the publish is refused,
+    /// the identifier is taken out of every set that [`Operation::SaveInbound`] brings until it is used again.
+    pub packet_id: Option<u16>,
 }
 
 /// What a publish does to its topic's retained message.

@@ -9,15 +9,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::backlog::{Backlog, Reading};
 use crate::catalog::{Catalog, Session};
-use crate::committer::Work;
+use crate::committer::{Settle, Work};
 use crate::groups::OPEN_END;
 use crate::keys;
 use crate::read::log_bounds;
 use crate::shared::Shared;
 use crate::statistics::add;
 use crate::sweep;
-use crate::{Exchange, LogId, Lsn, SessionId};
+use crate::{DropReason, Excess, Exchange, Load, LogId, Lsn, Policy, ReadError, SessionId};
 
 /// Sessions that one turn looks at.
 const SESSIONS_A_TURN: usize = 512;
@@ -60,6 +61,9 @@ pub(crate) fn turn(shared: &Shared) {
     let mut trimmer = shared.trimmer.lock();
     let survey = survey(&mut shared.catalog.lock(), shared);
     rescue(shared, &survey.exchanges);
+    settle(shared);
+    count_consumed(shared, &survey.floors);
+    settle_total(shared);
     trimmer.pending.push((survey.commit, settled_floors(shared, survey.floors)));
     trimmer.settle(shared);
     trimmer.reclaim(shared);
@@ -101,7 +105,7 @@ fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
 }
 
 /// The lowest of what the members of a filter's log need.
-fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
+pub(crate) fn shared_floor(catalog: &Catalog, log: LogId) -> Lsn {
     let Some(known) = catalog.logs.get(&log) else { return Lsn(0) };
     if let Some(group) = catalog.groups.get(&known.filter) {
         let needs = known.members.iter().map(|member| catalog.sessions[member].floor(log, OPEN_END));
@@ -160,6 +164,114 @@ fn rescue(shared: &Shared, exchanges: &[(SessionId, Exchange, Lsn)]) {
             Err(error) => tracing::warn!(%error, "the message of an open exchange cannot be read"),
         }
     }
+}
+
+/// Has sessions without a connection pass over what is beyond their limits.
+fn settle(shared: &Shared) {
+    let limit = &shared.options.limits.session;
+    let found: Vec<(Settle, Reading)> = {
+        let catalog = shared.catalog.lock();
+        let over = catalog.quotas.iter().flat_map(|quotas| &quotas.over);
+        let detached = over.filter_map(|id| {
+            let session = catalog.sessions.get(id).filter(|session| !session.connected)?;
+            to_settle(&catalog, *id, session)
+        });
+        detached.take(SESSIONS_A_TURN).collect()
+    };
+    let head = shared.head();
+    for (settle, reading) in found {
+        submit(shared, settle, reading.excess(shared, head, limit));
+    }
+}
+
+fn submit(shared: &Shared, mut settle: Settle, found: Result<Option<Excess>, ReadError>) {
+    match found {
+        Ok(Some(excess)) => {
+            (settle.through, settle.dropped) = (excess.through, excess.dropped);
+            settle.reason = excess.reason;
+            // A closed queue means that there is nothing to drop any more.
+            let _ = shared.queue.push(Work::Settle(Box::new(settle)));
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "what is beyond a limit cannot be found"),
+    }
+}
+
+/// A session without a connection, as it is to be settled.
+fn to_settle(catalog: &Catalog, id: SessionId, session: &Session) -> Option<(Settle, Reading)> {
+    let reading = Reading::of(catalog, id, session.position.max(session.unsaved_through))?;
+    let settle = Settle {
+        session: id,
+        epoch: session.epoch,
+        position: session.position,
+        from: reading.position,
+        through: reading.position,
+        dropped: Backlog::default(),
+        reason: DropReason::SessionLimit,
+    };
+    Some((settle, reading))
+}
+
+/// Takes what nobody needs any more off what waits in total.
+fn count_consumed(shared: &Shared, floors: &[(LogId, Lsn, Option<Lsn>)]) {
+    if !shared.options.limits.total.is_set() {
+        return;
+    }
+    let loads: Vec<(LogId, Load)> = floors
+        .iter()
+        .filter_map(|(log, floor, _)| Some((*log, shared.load_at(*log, *floor).ok()?)))
+        .collect();
+    let mut catalog = shared.catalog.lock();
+    let Catalog { quotas, sessions, logs, .. } = &mut *catalog;
+    let Some(quotas) = quotas else { return };
+    for (log, dead) in loads {
+        if logs.contains_key(&log) || sessions.contains_key(&SessionId(log.0)) {
+            quotas.total.consumed(log, dead);
+        }
+    }
+    quotas.total.report(&quotas.limits.total);
+}
+
+/// Drop-oldest for all that waits: finds how far everybody has to go, and has them go there.
+fn settle_total(shared: &Shared) {
+    let limit = &shared.options.limits.total;
+    let floors: Vec<(LogId, Lsn)> = {
+        let catalog = shared.catalog.lock();
+        let exceeded = catalog.quotas.as_ref().is_some_and(|quotas| limit.is_exceeded(quotas.total.load));
+        if limit.policy != Policy::DropOldest || !exceeded {
+            return;
+        }
+        all_floors(&catalog)
+    };
+    let head = shared.head();
+    let floor = match Reading::of_all(floors.into_iter()).excess(shared, head, limit) {
+        Ok(Some(excess)) => excess.through,
+        Ok(None) => return,
+        Err(error) => return tracing::warn!(%error, "what is beyond the limit in total cannot be found"),
+    };
+    let mut detached = Vec::new();
+    {
+        let catalog = shared.catalog.lock();
+        for (id, session) in &catalog.sessions {
+            match &session.reader {
+                Some(reader) if session.connected => reader.set_floor(floor),
+                _ => detached.extend(to_settle(&catalog, *id, session)),
+            }
+        }
+    }
+    for (settle, reading) in detached {
+        let found = reading.up_to(shared, head, floor);
+        submit(shared, settle, found);
+    }
+}
+
+/// Every log, with the last LSN that nobody needs of it.
+pub(crate) fn all_floors(catalog: &Catalog) -> Vec<(LogId, Lsn)> {
+    let own = catalog.sessions.iter().map(|(id, session)| {
+        let log = id.own_log();
+        (log, session.floor(log, Lsn(0)))
+    });
+    own.chain(catalog.logs.keys().map(|log| (*log, shared_floor(catalog, *log)))).collect()
 }
 
 /// Floors that leave each log its last block, and that are news.

@@ -37,6 +37,34 @@ fn a_will_is_published_once_however_the_broker_dies() {
     }
 }
 
+/// The same at the moment at which delayed wills are due, one every few milliseconds: some are published by the broker that
+/// dies, the others by the next.
+#[test]
+fn delayed_wills_are_published_once_when_the_broker_dies_as_they_fall_due() {
+    let mut broker = Broker::start();
+    make_watcher(&broker);
+    for round in 0..4 {
+        let begun = Instant::now();
+        let mut expected = Vec::new();
+        for number in 0..12 {
+            let client_id = format!("client {round} {number}");
+            end_badly(broker.connect(&client(&client_id, 100, 1)).0);
+            expected.push(client_id);
+        }
+        let took = begun.elapsed();
+        thread::sleep((Duration::from_secs(1) + took / 2).saturating_sub(begun.elapsed()));
+        broker.kill_and_start_again();
+        let mut watcher = watcher(&broker);
+        let mut came: Vec<_> = expected.iter().map(|_| next_will(&mut watcher)).collect();
+        came.sort();
+        expected.sort();
+        assert_eq!(came, expected);
+        watcher.client().send(&packets::ping()).expect("the connection is alive");
+        assert!(watcher.wait_for_other().0.is_empty());
+        leave(watcher);
+    }
+}
+
 #[test]
 fn a_delayed_will_goes_on_counting_across_a_crash() {
     let mut broker = Broker::start();

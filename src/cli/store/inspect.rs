@@ -45,7 +45,7 @@ fn text(inspection: &Inspection, detailed: bool) -> String {
     }
     let _ = writeln!(text);
     let mut table = Table::new([
-        "client", "state", "filters", "waiting", "bytes", "shared", "bytes", "out", "in", "will",
+        "client", "state", "filters", "waiting", "bytes", "shared", "bytes", "out", "in", "dropped", "will",
     ]);
     for session in &inspection.sessions {
         table.row([
@@ -58,6 +58,7 @@ fn text(inspection: &Inspection, detailed: bool) -> String {
             at_most(session.shared_backlog_bytes_at_most),
             session.exchanges.len().to_string(),
             session.inbound.to_string(),
+            session.dropped.iter().map(|drop| drop.exactly + drop.shared_at_most).sum::<u64>().to_string(),
             session.will_topic.as_deref().map_or_else(|| "-".to_owned(), safe),
         ]);
     }

@@ -23,7 +23,7 @@ pub use self::record::{Exchange, OutboundRecord};
 use self::record::{Hold, PendingRecord};
 use super::subscriptions::Grant;
 use super::wire::{PublishHeader, TooLarge, Wire};
-use super::{Delivery, Now, Place};
+use super::{Delivery, Dropped, Now, Place};
 use crate::protocol::{AckKind, PacketId, ReasonCode};
 
 /// What became of a message that was offered to the window.
@@ -69,6 +69,8 @@ pub(super) struct Outbound {
     pauses: u32,
     /// Since when something has not been recorded, in monotonic milliseconds.
     unrecorded_since: Option<u64>,
+    /// What was passed over since the last record.
+    dropped: Dropped,
     /// What a session that is not stored has of its groups.
     group: group::Transient,
 }
@@ -103,6 +105,7 @@ impl Outbound {
             held: BytesMut::new(),
             pauses: 0,
             unrecorded_since: None,
+            dropped: Dropped::default(),
             group: group::Transient::default(),
         }
     }
@@ -151,7 +154,10 @@ impl Outbound {
                 self.to_resend += 1;
                 self.hold_back(wire, written);
             }
-            Some(Err(TooLarge)) | None => {
+            gone @ (Some(Err(TooLarge)) | None) => {
+                let too_large = gone.is_some();
+                self.dropped.too_large += u64::from(too_large);
+                self.dropped.damaged += u64::from(!too_large);
                 self.sent.remove(self.to_resend);
                 self.changed(now);
             }
@@ -226,6 +232,44 @@ impl Outbound {
         }
         self.changed(now);
         taken
+    }
+
+    /// Notes what a message was dropped for, if it was.
+    pub(super) fn count(&mut self, taken: Taken) -> Taken {
+        self.dropped.expired += u64::from(taken == Taken::Expired);
+        self.dropped.too_large += u64::from(taken == Taken::TooLarge);
+        taken
+    }
+
+    pub(super) fn dropped(&mut self) -> &mut Dropped {
+        &mut self.dropped
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Dropped {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Passes over everything up to an LSN, whether or not there is room. A restarted broker could not work that out
+    /// again: nothing more is sent before it is recorded. `false`: a record or a subscription change is on its way, and
+    /// what is sent after it must not depend on this.
+    pub(super) fn drop_through(&mut self, lsn: u64, dropped: Dropped, now: Now) -> bool {
+        if self.paused() || self.hold == Hold::UntilDurable || lsn <= self.position {
+            return false;
+        }
+        self.position = lsn;
+        self.dropped = self.dropped.plus(dropped);
+        self.hold.begin();
+        self.changed(now);
+        true
+    }
+
+    /// What was to be taken cannot be read.
+    pub(super) fn passed_damage(&mut self, messages: u64, at_most: u64, now: Now) {
+        if messages + at_most > 0 {
+            self.dropped.damaged += messages;
+            self.dropped.damaged_at_most += at_most;
+            self.changed(now);
+        }
     }
 
     /// Nothing at or below this LSN is left to take.

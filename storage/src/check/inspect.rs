@@ -14,7 +14,7 @@ use crate::keys;
 use crate::read::log_bounds;
 use crate::record::{self, BlockEntries};
 use crate::topics::topic_matches;
-use crate::{LogId, Lsn, Message, SessionId};
+use crate::{DropReason, Dropped, LogId, Lsn, Message, SessionId};
 
 /// What is to be shown.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +49,23 @@ pub struct Inspection {
     pub damaged: bool,
 }
 
+/// What was dropped of a session for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DropView {
+    /// The reason, as [`crate::DropReason::name`] has it.
+    pub reason: &'static str,
+    /// Messages counted one by one.
+    pub exactly: u64,
+    /// Messages of logs that it shares with others: an upper bound.
+    pub shared_at_most: u64,
+}
+
+impl DropView {
+    fn new(reason: DropReason, dropped: Dropped) -> DropView {
+        DropView { reason: reason.name(), exactly: dropped.exactly, shared_at_most: dropped.shared_at_most }
+    }
+}
+
 /// A stored session.
 #[derive(Debug, Clone, Serialize)]
 pub struct SessionView {
@@ -79,6 +96,9 @@ pub struct SessionView {
     pub shared_backlog_bytes_at_most: u64,
     /// QoS 2 packet identifiers received and not released.
     pub inbound: usize,
+    /// What was dropped of what waited for it, by reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DropView>,
     /// Subscriptions.
     pub subscriptions: Vec<SubscriptionView>,
     /// Exchanges towards the client that have begun and not ended.
@@ -207,6 +227,7 @@ impl View<'_> {
             shared_backlog_messages_at_most: shared.0,
             shared_backlog_bytes_at_most: shared.1,
             inbound: rows.inbound.len(),
+            dropped: rows.drops.iter().map(|(reason, dropped)| DropView::new(reason, dropped)).collect(),
             subscriptions: rows.subscriptions.iter().map(subscription).collect(),
             exchanges: rows.outbound.open.iter().map(exchange).collect(),
             messages: self.waiting(id, rows, head),

@@ -20,7 +20,9 @@ pub(crate) mod scan;
 
 use std::path::{Path, PathBuf};
 
-pub use inspect::{ExchangeView, Inspection, MessageView, Selection, SessionView, SubscriptionView};
+pub use inspect::{
+    DropView, ExchangeView, Inspection, MessageView, Selection, SessionView, SubscriptionView,
+};
 pub use report::{CheckCounts, CheckReport, Finding, FindingKind, LogRange};
 
 use crate::OpenError;

@@ -11,7 +11,7 @@ use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
 use crate::record::{self, Membership, QuarantineRow, SessionRow, State, SubscriptionRow};
 use crate::topics::shared_filter;
-use crate::{DecodeError, LogId, Lsn, Outbound, PacketIdSet, SessionId};
+use crate::{DecodeError, Drops, LogId, Lsn, Outbound, PacketIdSet, SessionId};
 
 /// What the small families say.
 #[derive(Default)]
@@ -44,6 +44,7 @@ pub(crate) struct SessionRows {
     pub(crate) subscriptions: Vec<(String, SubscriptionRow)>,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: PacketIdSet,
+    pub(crate) drops: Drops,
     /// Packet identifier and LSN of exchanges with a copy of their own.
     pub(crate) held: Vec<(u16, Lsn)>,
 }
@@ -161,6 +162,8 @@ impl Model {
         match kind {
             Flow::Outbound => session.outbound = record::decode_outbound(row)?,
             Flow::Inbound => session.inbound = record::decode_inbound(row)?,
+            Flow::Drops => session.drops = record::decode_drops(row)?,
+            Flow::Gaps => drop(record::decode_gaps(row)?),
             Flow::Held(packet_id) => {
                 let (lsn, _) = record::decode_held(&Bytes::copy_from_slice(row))?;
                 session.held.push((packet_id, lsn));

@@ -6,7 +6,8 @@ use crate::record;
 use crate::shared::Shared;
 use crate::sweep::ExpiredRetained;
 use crate::{
-    Answer, LogId, Lsn, Operation, Outbound, Publish, PublishedWill, RetainedChange, SessionId, Transaction,
+    Answer, DropReason, Dropped, LogId, Lsn, Operation, Outbound, Publish, PublishedWill, RetainedChange,
+    SessionId, Targets, Transaction,
 };
 
 use super::Applied;
@@ -52,13 +53,21 @@ impl<'a> Apply<'a> {
         let before = self.catalog.last;
         let mut first = None;
         let mut answers = Vec::new();
+        let (mut publishes, mut refused) = (0, Vec::new());
         for operation in transaction.operations {
-            if matches!(operation, Operation::Publish(_)) {
-                first.get_or_insert(Lsn(self.catalog.last.0 + 1));
+            match operation {
+                Operation::Publish(publish) => {
+                    first.get_or_insert(Lsn(self.catalog.last.0 + 1));
+                    if !self.publish(session, publish) {
+                        refused.push(publishes);
+                    }
+                    publishes += 1;
+                }
+                other => self.operation(session, other, &mut answers),
             }
-            self.operation(session, operation, &mut answers);
         }
-        Applied::Taken { lsn: first.unwrap_or(before), answers, wills: std::mem::take(&mut self.wills) }
+        let wills = std::mem::take(&mut self.wills);
+        Applied::Taken { lsn: first.unwrap_or(before), answers, refused, wills }
     }
 
     fn operation(&mut self, session: Option<SessionId>, operation: Operation, answers: &mut Vec<Answer>) {
@@ -68,10 +77,6 @@ impl<'a> Apply<'a> {
                 return answers.push(Answer::Ended(self.expire_sessions(now_millis)));
             }
             Operation::PublishDueWills { now_millis } => return self.publish_due_wills(now_millis),
-            Operation::Publish(publish) => {
-                self.publish(publish);
-                return;
-            }
             Operation::JoinGroup { filter, member } => return self.join_group(&filter, Some(member)),
             Operation::LeaveGroup { filter, member, unsent } => {
                 return self.leave_group_transient(&filter, member, &unsent);
@@ -94,14 +99,21 @@ impl<'a> Apply<'a> {
             Operation::Unsubscribe(filters) => {
                 answers.push(Answer::Unsubscribed(self.unsubscribe(id, &filters)))
             }
-            Operation::SaveInbound(inbound) => {
-                self.session(id).set_inbound(inbound);
+            Operation::SaveInbound(mut inbound) => {
+                let session = self.session(id);
+                // The connection may not know yet what was refused. Its client does, as soon as it is told, and uses the
+                // identifier for another message: a restarted broker must not take that for a repeated one.
+                for packet_id in session.refused.iter().flat_map(|refused| refused.iter()) {
+                    inbound.remove(packet_id);
+                }
+                session.set_inbound(inbound);
                 self.batch.touch(id).inbound = true;
             }
             Operation::SaveOutbound(outbound) => self.save_outbound(id, outbound),
             Operation::SaveRetainedScan { filter, through, after_topic } => {
                 self.save_retained_scan(id, &filter, through, after_topic.as_deref());
             }
+            Operation::CountDrops { reason, dropped } => self.count_drops(id, reason, dropped),
             Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
@@ -118,20 +130,31 @@ impl<'a> Apply<'a> {
         self.catalog.sessions.get_mut(&id).expect("the caller knows that the session exists")
     }
 
-    pub(super) fn publish(&mut self, publish: Publish) -> Lsn {
+    /// `false`: it is refused.
+    pub(super) fn publish(&mut self, session: Option<SessionId>, mut publish: Publish) -> bool {
+        let mut logs = Targets::default().logs;
+        if publish.qos > 0 {
+            logs = if publish.targets.version == self.version {
+                std::mem::take(&mut publish.targets.logs)
+            } else {
+                self.shared.routes.read().targets(&publish.topic).logs
+            };
+        }
+        // Before it takes its place: a session that turns out to have room has it for this message already.
+        let refused = !logs.is_empty() && self.refuses(&publish, &logs);
+        self.note_packet_id(session, publish.packet_id, refused);
         self.catalog.last.0 += 1;
         let lsn = self.catalog.last;
-        self.batch.messages += 1;
-        if publish.qos > 0 {
-            let targets = if publish.targets.version == self.version {
-                publish.targets
-            } else {
-                self.shared.routes.read().targets(&publish.topic)
-            };
-            for log in targets.logs {
-                self.append(log, lsn, &publish.body, publish.expires_at_millis);
-            }
+        if refused {
+            crate::statistics::add(&self.shared.counters.refused, 1);
+            return false;
         }
+        logs.retain(|log| !self.leaves_out(*log));
+        for log in logs.iter().copied() {
+            self.append(log, lsn, &publish.body, publish.expires_at_millis);
+        }
+        logs.into_iter().for_each(|log| self.grown(log, publish.body.len()));
+        self.batch.messages += 1;
         let topic = publish.topic.as_bytes();
         match publish.retained {
             RetainedChange::Leave => {}
@@ -144,7 +167,18 @@ impl<'a> Apply<'a> {
             }
             RetainedChange::Clear => self.batch.delete(keys::RETAINED, topic),
         }
-        lsn
+        true
+    }
+
+    fn note_packet_id(&mut self, session: Option<SessionId>, packet_id: Option<u16>, refused: bool) {
+        let (Some(id), Some(packet_id)) = (session, packet_id) else { return };
+        let Some(session) = self.catalog.sessions.get_mut(&id) else { return };
+        if refused {
+            session.refused.get_or_insert_default().insert(packet_id);
+        } else if let Some(known) = &mut session.refused {
+            known.remove(packet_id);
+            session.refused = session.refused.take().filter(|known| !known.is_empty());
+        }
     }
 
     /// The sweep's wish, before anything else of the batch: what it has found goes, if it is still there.
@@ -171,6 +205,22 @@ impl<'a> Apply<'a> {
         self.batch.touch(id).outbound = true;
         self.catalog.moved.insert(id);
         self.hold_of_logs_left(id);
+        self.moved(id);
+    }
+
+    /// Counts for the session and in total.
+    pub(super) fn count_drops(&mut self, id: SessionId, reason: DropReason, dropped: Dropped) {
+        if dropped.is_zero() {
+            return;
+        }
+        self.session(id).drops.get_or_insert_default().add(reason, dropped);
+        self.batch.touch(id).drops = true;
+        self.count_in_total(reason, dropped);
+    }
+
+    pub(super) fn count_in_total(&mut self, reason: DropReason, dropped: Dropped) {
+        self.catalog.drops.add(reason, dropped);
+        self.batch.drops |= !dropped.is_zero();
     }
 
     fn save_retained_scan(&mut self, id: SessionId, filter: &str, through: Lsn, after_topic: Option<&str>) {
@@ -212,7 +262,7 @@ impl<'a> Apply<'a> {
 }
 
 /// Where a log ends. Found on the disk when it was not needed since the store was opened.
-fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
+pub(super) fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
     if let Some(head) = catalog.heads.get(&log) {
         return *head;
     }
@@ -220,7 +270,7 @@ fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
         Ok(head) => head,
         Err(error) => {
             // Where the log ends is not known: with less than the most, the tail would pass for all that there is.
-            let last = Lsn(catalog.last.0 - 1);
+            let last = Lsn(catalog.last.0.saturating_sub(1));
             shared.end_behind_damage(log, last, &error)
         }
     }

@@ -7,8 +7,8 @@ use crate::catalog::Session;
 use crate::keys::{self, Flow};
 use crate::record::SessionRow;
 use crate::{
-    Answer, Attach, Attached, AttachedSession, Detach, EndedSession, Lsn, Message, PacketIdSet, Reader,
-    SessionId, Will, WillFate,
+    Answer, Attach, Attached, AttachedSession, Detach, EndedSession, Lsn, Message, PacketIdSet, Policy,
+    Reader, SessionId, Will, WillFate,
 };
 
 use super::Apply;
@@ -33,6 +33,7 @@ impl Apply<'_> {
         let fence = created.map(|id| (id, self.catalog.sessions[&id].epoch));
         let session = created.filter(|_| lasts).map(|id| {
             self.batch.touch(id).outbound = true;
+            self.measure(id);
             self.hand_over(id)
         });
         answers.push(Answer::Attached(Box::new(Attached { present: false, session, fence })));
@@ -70,7 +71,9 @@ impl Apply<'_> {
         session.protocol_level = attach.protocol_level;
         session.keep_alive = attach.keep_alive;
         session.will = attach.will.as_ref().map(|will| Box::new(own_will(will)));
-        self.hand_over(id)
+        let handed = self.hand_over(id);
+        self.recheck(id);
+        handed
     }
 
     fn create(&mut self, attach: Attach) -> SessionId {
@@ -104,9 +107,14 @@ impl Apply<'_> {
         let touched = self.batch.touch(id);
         touched.session = true;
         touched.reader = true;
-        let session = self.session(id);
         let reader = Reader::new(id);
+        // There may be more than the limit allows, by a little that was not worth while before.
+        if self.limit().is_some_and(|limit| limit.policy == Policy::DropOldest) {
+            reader.look_again();
+        }
+        let session = self.session(id);
         session.reader = Some(reader.clone());
+        session.refused = None;
         AttachedSession {
             id,
             epoch: session.epoch,
@@ -172,9 +180,19 @@ impl Apply<'_> {
         self.batch.delete(keys::SESSION, session.client_id.as_bytes());
         self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Outbound));
         self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Inbound));
+        if let Some(quotas) = &mut self.catalog.quotas {
+            quotas.forget(id);
+        }
+        if session.gaps.is_some() {
+            self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Gaps));
+        }
+        if session.drops.is_some() {
+            self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Drops));
+        }
         for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
             self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
         }
+        self.log_ended(id.own_log());
         self.catalog.heads.remove(&id.own_log());
         self.batch.ended_logs.push(id.own_log());
         session.ended()

@@ -10,7 +10,7 @@ use crate::engine::WriteBatch;
 use crate::keys::{self, Family, Flow};
 use crate::record::{self, BlockBuilder, FinishedBlock, State};
 use crate::shared::Shared;
-use crate::{LogId, Lsn, SessionId};
+use crate::{LogId, Lsn, Reader, SessionId};
 
 pub(crate) struct Batch {
     writes: WriteBatch,
@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     touched_groups: HashSet<ByteString, FixedState>,
     /// Logs that end with this batch.
     pub(crate) ended_logs: Vec<LogId>,
+    /// The total of drops has changed.
+    pub(crate) drops: bool,
     pub(crate) messages: u64,
     appended: u64,
     /// It is written even if nothing else has changed, for the note of the time that every batch has.
@@ -42,6 +44,8 @@ pub(crate) struct Touched {
     pub(crate) outbound: bool,
     pub(crate) inbound: bool,
     pub(crate) reader: bool,
+    pub(crate) drops: bool,
+    pub(crate) gaps: bool,
 }
 
 /// A batch that is ready.
@@ -55,6 +59,8 @@ pub(crate) struct Prepared {
     pub(crate) messages: u64,
     pub(crate) appended: u64,
     pub(crate) next_deadline: Option<u64>,
+    /// Readers that have more waiting than their session's limit allows.
+    pub(crate) over: Vec<Reader>,
 }
 
 impl Batch {
@@ -66,6 +72,7 @@ impl Batch {
             touched: HashMap::default(),
             touched_groups: HashSet::default(),
             ended_logs: Vec::new(),
+            drops: false,
             messages: 0,
             appended: 0,
             notes_time: false,
@@ -93,6 +100,11 @@ impl Batch {
     /// Nothing of this session is to be written any more.
     pub(crate) fn forget(&mut self, session: SessionId) {
         self.touched.remove(&session);
+    }
+
+    /// Where a log ends with what this batch appends; `None`: nothing.
+    pub(crate) fn head(&self, log: LogId) -> Option<Head> {
+        self.appends.get(&log).map(|append| append.head)
     }
 
     /// Appends a message to a log; `head` tells where the log ends, when this batch does not know yet.
@@ -140,6 +152,9 @@ impl Batch {
         for (session, touched) in std::mem::take(&mut self.touched) {
             self.write_session(catalog, shared, session, touched);
         }
+        if self.drops {
+            self.put(keys::META, keys::DROPS, record::encode_drops(&catalog.drops));
+        }
         for filter in std::mem::take(&mut self.touched_groups) {
             if let Some(group) = catalog.groups.get(&filter) {
                 self.put(keys::FILTER, filter.as_bytes(), record::encode_group(&group.row()));
@@ -168,6 +183,7 @@ impl Batch {
             messages: self.messages,
             appended: self.appended,
             next_deadline: catalog.next_deadline(),
+            over: catalog.take_rung(),
         }
     }
 
@@ -188,10 +204,22 @@ impl Batch {
                 None => self.delete(keys::FLOW, &key),
             }
         }
+        if touched.drops
+            && let Some(drops) = &session.drops
+        {
+            self.put(keys::FLOW, &keys::flow(id, Flow::Drops), record::encode_drops(drops));
+        }
+        if touched.gaps {
+            let key = keys::flow(id, Flow::Gaps);
+            match &session.gaps {
+                Some(gaps) => self.put(keys::FLOW, &key, record::encode_gaps(gaps)),
+                None => self.delete(keys::FLOW, &key),
+            }
+        }
         if touched.reader
             && let Some(reader) = &session.reader
         {
-            shared.readers.set_memberships(reader, session.memberships().collect());
+            shared.readers.set_parts(reader, session.memberships().collect(), session.gaps());
         }
     }
 }

@@ -39,14 +39,19 @@ impl Apply<'_> {
             expires_at_millis: will.message_expiry_interval.map(deadline),
             ..will.message
         };
-        let lsn = self.publish(Publish {
+        // Its session cannot be told, and is perhaps no more.
+        let publish = Publish {
             topic: message.topic.clone(),
             body: crate::encode_message(&message, &mut BytesMut::new()),
             expires_at_millis: message.expires_at_millis,
             qos: message.qos,
             targets: self.shared.routes.read().targets(&message.topic),
             retained: RetainedChange::of(&message),
-        });
+            refusable: false,
+            packet_id: None,
+        };
+        let _never_refused = self.publish(None, publish);
+        let lsn = self.catalog.last;
         self.wills.push(PublishedWill { lsn, message });
     }
 
@@ -57,6 +62,7 @@ impl Apply<'_> {
             && deadline <= now_millis
             && ended.len() < AT_ONCE
         {
+            self.count_expired(id);
             ended.push(self.end_and_publish(id, now_millis));
         }
         ended

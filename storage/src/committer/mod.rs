@@ -13,6 +13,7 @@ mod attach;
 mod batch;
 mod deadlines;
 mod groups;
+mod limit;
 mod queue;
 mod subscribe;
 
@@ -20,6 +21,7 @@ use std::panic::AssertUnwindSafe;
 
 pub(crate) use apply::Apply;
 use batch::Prepared;
+pub(crate) use limit::Settle;
 pub(crate) use queue::{Done, Queue, Work};
 
 use crate::engine::{EngineError, WriteBatch};
@@ -34,7 +36,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A transaction that has been applied, and waits for its batch.
 pub(crate) enum Applied {
     Fenced,
-    Taken { lsn: Lsn, answers: Vec<Answer>, wills: Vec<PublishedWill> },
+    Taken { lsn: Lsn, answers: Vec<Answer>, refused: Vec<usize>, wills: Vec<PublishedWill> },
 }
 
 /// What a batch has made visible.
@@ -114,6 +116,7 @@ fn commit(
                     apply.rescue(session, packet_id, lsn, &body)
                 }
                 Work::Quarantine(row) => apply.put_quarantine(&row),
+                Work::Settle(settle) => apply.settle(&settle),
                 Work::ForgetRetained(_) => unreachable!("taken above"),
                 Work::NoteTime => apply.batch.notes_time = true,
             }
@@ -137,6 +140,9 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
     let dropped = shared.tail.write().push(prepared.blocks, prepared.head);
     drop(dropped);
     shared.publish_head(prepared.head);
+    for reader in prepared.over {
+        reader.look_again();
+    }
     shared.set_next_deadline(prepared.next_deadline);
     if !prepared.ended_logs.is_empty() {
         let ended = prepared.ended_logs.into_iter().map(|log| (prepared.commit, log));
@@ -182,9 +188,10 @@ fn answer(waiting: Vec<(Done, Option<Applied>)>, result: &Result<Published, Comm
         let outcome = match (result, applied) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), Some(Applied::Fenced)) => Ok(Outcome::Fenced),
-            (Ok(published), Some(Applied::Taken { lsn, answers, wills })) => {
+            (Ok(published), Some(Applied::Taken { lsn, answers, refused, wills })) => {
                 let durable = Durable { _made_by_the_committer: () };
-                Ok(Outcome::Committed(Committed { durable, head: published.head, lsn, answers, wills }))
+                let head = published.head;
+                Ok(Outcome::Committed(Committed { durable, head, lsn, answers, refused, wills }))
             }
             (Ok(_), None) => unreachable!("a batch is written when all its transactions have been applied"),
         };

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use super::Settle;
 use crate::record::QuarantineRow;
 use crate::sweep::ExpiredRetained;
 use crate::{CommitError, Lsn, Operation, Outcome, SessionId, Transaction};
@@ -24,6 +25,8 @@ pub(crate) enum Work {
     },
     /// Remembers that a part of a log is lost to damage.
     Quarantine(QuarantineRow),
+    /// Has a session without a connection pass over what is beyond its limit.
+    Settle(Box<Settle>),
     /// Removes retained messages that have expired, where they are still the topic's.
     ForgetRetained(Vec<ExpiredRetained>),
     /// A clock was set: the next start must know.
@@ -132,13 +135,15 @@ impl Queue {
 fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
+        Work::Settle(_) => EACH,
         Work::NoteTime => EACH,
         Work::ForgetRetained(expired) => EACH * expired.len(),
         Work::Rescue { body, .. } => EACH + body.len(),
         Work::Quarantine(row) => EACH + row.reason.len(),
         Work::Transaction(transaction, _) => {
             let operations = transaction.operations.iter().map(|operation| match operation {
-                Operation::Publish(publish) => EACH + publish.body.len(),
+                // It is written once for each log, so a batch stays within its bound however many want it.
+                Operation::Publish(publish) => EACH + publish.body.len() * publish.targets.logs.len().max(1),
                 Operation::Hold { body, .. } => EACH + body.len(),
                 Operation::SaveOutbound(outbound) => EACH + outbound.open.len() * 48,
                 Operation::Subscribe(subscriptions) => EACH * (1 + subscriptions.len()),

@@ -87,10 +87,15 @@ impl Apply<'_> {
                     subscription.held = true;
                 }
                 subscription.hold_again(membership, position);
+                if let Some(part) = membership {
+                    self.joined(id, part.log);
+                }
             }
             (true, false) => {
                 if let Some(membership) = &mut self.session(id).subscriptions[at].membership {
                     membership.until = last;
+                    let log = membership.log;
+                    self.released(id, log);
                 }
                 self.release(&filter);
             }
@@ -137,6 +142,7 @@ impl Apply<'_> {
         session.subscriptions[at].membership = Some(Membership { log, from, until: OPEN_END });
         self.put_subscription(sole, at);
         self.batch.touch(sole).reader = true;
+        self.joined(sole, log);
         log
     }
 
@@ -163,6 +169,9 @@ impl Apply<'_> {
         let Ok(at) = session.find(filter) else { return false };
         let subscription = session.subscriptions.remove(at);
         self.catalog.subscriptions -= 1;
+        let mut parts: Vec<Membership> = subscription.parts().collect();
+        parts.reverse();
+        parts.iter().for_each(|part| self.unsubscribed(id, part));
         let group = self.catalog.groups.get(filter).map(|group| group.log);
         if let Some(log) = group.or(subscription.membership.map(|membership| membership.log)) {
             self.hold_open_exchanges(id, log);
@@ -215,6 +224,7 @@ impl Apply<'_> {
         if log.members.is_empty() {
             self.catalog.logs.remove(&membership.log);
             self.catalog.filters.remove(&subscription.filter);
+            self.log_ended(membership.log);
             self.catalog.heads.remove(&membership.log);
             self.batch.ended_logs.push(membership.log);
             self.batch.delete(keys::FILTER, subscription.filter.as_bytes());

@@ -11,6 +11,7 @@
 //! Nothing that a disk can give back makes decoding panic, allocate without bound or succeed by chance.
 
 mod block;
+mod limits;
 mod message;
 mod rows;
 
@@ -19,6 +20,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 pub(crate) use block::{BlockBuilder, BlockEntries, FinishedBlock, RawEntry};
+pub(crate) use limits::{GROWING, Gap, GapsRow, decode_drops, decode_gaps, encode_drops, encode_gaps};
 pub(crate) use message::decode_message;
 pub use message::encode_message;
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod edges;
 mod expiry;
 mod filters;
 mod groups;
+mod limits;
 mod model;
 mod reading;
 mod recovery;

@@ -179,6 +179,8 @@ pub(crate) fn new_publish(store: &Store, topic: &str, payload: &str) -> Publish 
         qos: 1,
         targets: store.route(topic),
         retained: RetainedChange::Leave,
+        refusable: false,
+        packet_id: None,
     }
 }
 

@@ -15,8 +15,10 @@ use crate::OpenError;
 
 pub(crate) const FILE_NAME: &str = "closed-files";
 
-/// Lists the table files of a database that is about to be closed.
+/// Lists the table files of a database that is about to be closed. It does nothing in the background from then on: a
+/// compaction that ended behind the list would make it untrue.
 pub(super) fn write(db: &DB) -> Result<()> {
+    db.cancel_all_background_work(true);
     let mut text: String = live(db)?.into_iter().map(|name| name + "\n").collect();
     text.push_str(&format!("{:08x}\n", crc32fast::hash(text.as_bytes())));
     let mut file = std::fs::File::create(db.path().join(FILE_NAME))?;
