@@ -39,6 +39,7 @@ mod keys;
 mod limits;
 mod mark;
 mod message;
+mod migration;
 mod options;
 mod outcome;
 mod packet_ids;

@@ -353,11 +353,16 @@ struct Rows<'a> {
     exhausted: bool,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
     /// Goes to the first block behind damage. Gives its last LSN; `None` if there is none.
-    fn pass_over(&mut self, error: &EngineError, end: &[u8]) -> Option<Lsn> {
-        let cursor = &mut self.cursor;
-        let behind = border::find(&self.reached, end, |key| {
+    fn pass_over(
+        &mut self,
+        error: &EngineError,
+        open: impl Fn() -> Box<dyn engine::Cursor + 'a>,
+    ) -> Option<Lsn> {
+        let behind = border::find(&self.reached, |key| {
+            // One that has met damage goes by where it stands.
+            let mut cursor = open();
             cursor.seek(key);
             cursor.item().is_some() || cursor.status().err().is_none_or(|found| found != *error)
         });
@@ -365,10 +370,11 @@ impl Rows<'_> {
             self.exhausted = true;
             return None;
         };
-        cursor.seek(&behind);
+        self.cursor = open();
+        self.cursor.seek(&behind);
         self.fresh = true;
         self.reached = behind;
-        cursor.item().and_then(|(key, _)| keys::parse_block(key)).map(|(_, last)| last)
+        self.cursor.item().and_then(|(key, _)| keys::parse_block(key)).map(|(_, last)| last)
     }
 }
 
@@ -476,12 +482,13 @@ impl<'a> Cursor<'a> {
             }
             Source::Disk(rows) => rows,
         };
-        let end = log_bounds(log).1;
+        let (first, end) = log_bounds(log);
+        let open = || disk.view().cursor(keys::LOG, &first, Some(&end));
         let rows = match rows {
             Some(rows) => rows,
             None => {
                 let from = keys::block(log, Lsn(after.0 + 1), 0);
-                let mut cursor = disk.view().cursor(keys::LOG, &from, Some(&end));
+                let mut cursor = open();
                 cursor.seek(&from);
                 rows.insert(Rows { cursor, fresh: true, reached: from.to_vec(), exhausted: false })
             }
@@ -503,7 +510,7 @@ impl<'a> Cursor<'a> {
         match rows.cursor.status() {
             Ok(()) => Ok(Next::End),
             Err(error) if error.kind == FailureKind::Corruption => {
-                let through = rows.pass_over(&error, &end).unwrap_or(self.through);
+                let through = rows.pass_over(&error, open).unwrap_or(self.through);
                 Ok(Next::Broken(through, error.reason))
             }
             Err(error) => Err(error.into()),

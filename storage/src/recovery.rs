@@ -12,6 +12,7 @@ use crate::engine::{Engine, EngineError, FailureKind};
 use crate::floors::Floors;
 use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
+use crate::migration::{self, MigrationError};
 use crate::quotas::Quotas;
 use crate::record::{self, State};
 use crate::topics::shared_filter;
@@ -178,7 +179,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Whether the store is new; refuses what a newer version wrote.
+    /// Whether the store is new; refuses what a newer version wrote, and migrates what an older one did.
     fn check_schema(&self) -> Result<bool, OpenError> {
         let Some(row) = self.get(keys::META, keys::SCHEMA)? else { return Ok(true) };
         let found =
@@ -190,6 +191,12 @@ impl Loader<'_> {
                 known: SCHEMA,
             });
         }
+        migration::migrate(self.engine, found).map_err(|error| match error {
+            MigrationError::Engine(error) => self.refused(error),
+            MigrationError::Damaged(damaged) => {
+                OpenError::Damaged { directory: self.options.directory.clone(), damaged }
+            }
+        })?;
         Ok(false)
     }
 

@@ -40,7 +40,8 @@ impl Shared {
         let levels: Vec<&str> = filter.split('/').collect();
         let literal = literal_beginning(filter);
         let view = self.engine.view();
-        let mut rows = view.cursor(keys::RETAINED, literal.as_bytes(), None);
+        let open = || view.cursor(keys::RETAINED, literal.as_bytes(), None);
+        let mut rows = open();
         // The first possible topic behind the last.
         let mut reached = match scan.after_topic.as_str() {
             "" => literal.as_bytes().to_vec(),
@@ -60,7 +61,9 @@ impl Shared {
                     Err(error) if error.kind == FailureKind::Corruption => {
                         page.damaged += 1;
                         self.report_retained("a part of a file", &error.reason);
-                        if let Some(behind) = pass_over(&mut *rows, &reached, &error) {
+                        if let Some(behind) = pass_over(open, &reached, &error) {
+                            rows = open();
+                            rows.seek(&behind);
                             reached = behind;
                             continue;
                         }
@@ -122,15 +125,18 @@ impl Shared {
     }
 }
 
-/// Goes to the first row behind damage, or to where other damage begins; `None` if there is neither.
-fn pass_over(rows: &mut dyn Cursor, reached: &[u8], error: &EngineError) -> Option<Vec<u8>> {
-    let end = vec![0xff; reached.len() + 8];
-    let behind = border::find(reached, &end, |key| {
+/// Where the first row behind damage is, or other damage begins; `None` if there is neither.
+fn pass_over<'a>(
+    open: impl Fn() -> Box<dyn Cursor + 'a>,
+    reached: &[u8],
+    error: &EngineError,
+) -> Option<Vec<u8>> {
+    border::find(reached, |key| {
+        // One that has met damage goes by where it stands.
+        let mut rows = open();
         rows.seek(key);
         rows.item().is_some() || rows.status().err().is_none_or(|found| found != *error)
-    })?;
-    rows.seek(&behind);
-    Some(behind)
+    })
 }
 
 /// What every topic that matches begins with.

@@ -71,16 +71,15 @@ pub struct InspectArguments {
 With --into the damaged store is only read, and the repaired one is made beside it. With --backup the store is copied
 first, and then repaired where it is. What cannot be saved is named; what was put aside is kept in the folder `quarantine`
 of the repaired store.")]
-#[group(id = "copy", required = true)]
 pub struct RepairArguments {
     /// The data directory
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Make the repaired store in this directory, which must not be there or be empty
-    #[arg(long, value_name = "NEWDIR", group = "copy")]
+    #[arg(long, value_name = "NEWDIR", required_unless_present = "backup")]
     into: Option<PathBuf>,
     /// Copy the store to this directory, which must not be there or be empty, and repair it in place
-    #[arg(long, value_name = "COPYDIR", group = "copy")]
+    #[arg(long, value_name = "COPYDIR", conflicts_with = "into")]
     backup: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

@@ -34,11 +34,12 @@ pub(crate) fn scan(
     to: Option<&[u8]>,
     mut each: impl FnMut(Found<'_>),
 ) {
-    let mut iterator = iterator(db, family, from, to);
+    let open = || iterator(db, family, from, to);
+    let mut iterator = open();
     iterator.seek(from);
     let mut after = from.to_vec();
     loop {
-        match step(&mut iterator, &after, to) {
+        match step(&mut iterator, &after, open) {
             Step::Row => {
                 if let Some((key, value)) = iterator.item() {
                     after = key.to_vec();
@@ -77,7 +78,7 @@ pub(crate) fn iterator<'a>(
 }
 
 /// Where an iterator stands.
-pub(crate) enum Step {
+enum Step {
     /// On a row.
     Row,
     /// On the row behind keys that cannot be read, or behind all.
@@ -86,43 +87,28 @@ pub(crate) enum Step {
     End,
 }
 
-/// Takes an iterator that may have stopped at damage to the first readable row behind `after`.
-pub(crate) fn step(iterator: &mut DBRawIterator<'_>, after: &[u8], to: Option<&[u8]>) -> Step {
+/// Takes an iterator that may have stopped at damage to the first readable row behind `after`. An iterator that has met
+/// damage goes by where it stands, and does not give the same answer each time: behind damage it is a new one.
+fn step<'a>(iterator: &mut DBRawIterator<'a>, after: &[u8], open: impl Fn() -> DBRawIterator<'a>) -> Step {
     if iterator.valid() {
         return Step::Row;
     }
-    match iterator.status() {
-        Ok(()) => Step::End,
-        Err(error) => {
-            let reason = error.into_string();
-            let before = pass_over(iterator, after, to, &reason);
-            Step::Gap(Unreadable { after: after.to_vec(), before, reason })
+    let Err(error) = iterator.status() else { return Step::End };
+    let reason = error.into_string();
+    let found = border::find(after, |key| {
+        let mut iterator = open();
+        iterator.seek(key);
+        iterator.valid() || iterator.status().err().is_none_or(|error| error.into_string() != reason)
+    });
+    let before = found.and_then(|behind| {
+        *iterator = open();
+        iterator.seek(&behind);
+        match (iterator.key(), iterator.status()) {
+            (Some(key), _) => Some(key.to_vec()),
+            (None, Ok(())) => None,
+            // Before other damage, which is met next.
+            (None, Err(_)) => Some(behind),
         }
-    }
-}
-
-/// Positions the iterator on the first row behind the damage that `reason` names.
-fn pass_over(
-    iterator: &mut DBRawIterator<'_>,
-    after: &[u8],
-    to: Option<&[u8]>,
-    reason: &str,
-) -> Option<Vec<u8>> {
-    let end = to.map_or_else(|| vec![0xff; after.len() + 8], <[u8]>::to_vec);
-    let behind = border::find(after, &end, |key| beyond(iterator, key, reason))?;
-    iterator.seek(&behind);
-    if !iterator.valid() {
-        // At the end, or before other damage, which is met next.
-        return match iterator.status() {
-            Ok(()) => None,
-            Err(_) => Some(behind),
-        };
-    }
-    iterator.key().map(<[u8]>::to_vec)
-}
-
-/// Whether a seek leads past the damage that `reason` names.
-fn beyond(iterator: &mut DBRawIterator<'_>, key: &[u8], reason: &str) -> bool {
-    iterator.seek(key);
-    iterator.valid() || iterator.status().err().is_none_or(|error| error.into_string() != reason)
+    });
+    Step::Gap(Unreadable { after: after.to_vec(), before, reason })
 }

@@ -23,12 +23,15 @@ pub(crate) use block::{BlockBuilder, BlockEntries, FinishedBlock, RawEntry};
 pub(crate) use limits::{GROWING, Gap, GapsRow, decode_drops, decode_gaps, encode_drops, encode_gaps};
 pub(crate) use message::decode_message;
 pub use message::encode_message;
+#[cfg(test)]
+pub(crate) use rows::encode_inbound_of_schema_0;
 pub(crate) use rows::{
     GroupRow, Membership, QuarantineRow, SessionRow, State, SubscriptionRow, decode_filter, decode_group,
-    decode_held, decode_held_lsn, decode_inbound, decode_outbound, decode_quarantine, decode_retained,
-    decode_retained_deadline, decode_schema, decode_session, decode_state, decode_subscription,
-    encode_filter, encode_group, encode_held, encode_inbound, encode_outbound, encode_quarantine,
-    encode_retained, encode_schema, encode_session, encode_state, encode_subscription,
+    decode_held, decode_held_lsn, decode_inbound, decode_inbound_of_schema_0, decode_outbound,
+    decode_quarantine, decode_retained, decode_retained_deadline, decode_schema, decode_session,
+    decode_state, decode_subscription, encode_filter, encode_group, encode_held, encode_inbound,
+    encode_outbound, encode_quarantine, encode_retained, encode_schema, encode_session, encode_state,
+    encode_subscription,
 };
 
 use crate::DecodeError;

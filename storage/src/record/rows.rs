@@ -232,6 +232,16 @@ pub(crate) fn decode_inbound(record: &[u8]) -> Result<PacketIdSet, DecodeError> 
     PacketIdSet::from_ranges(ranges).ok_or(DecodeError::Malformed("inbound identifiers"))
 }
 
+/// As schema 0 had it: each number by itself.
+pub(crate) fn decode_inbound_of_schema_0(record: &[u8]) -> Result<Vec<u16>, DecodeError> {
+    only_fields(open(record)?, "inbound identifiers")
+}
+
+#[cfg(test)]
+pub(crate) fn encode_inbound_of_schema_0(identifiers: &[u16]) -> Vec<u8> {
+    fields_record(&identifiers.to_vec())
+}
+
 pub(crate) fn encode_held(lsn: Lsn, body: &[u8]) -> Vec<u8> {
     bytes_record(&HeldFields { lsn }, body)
 }

@@ -335,3 +335,46 @@ fn repair_never_takes_a_place_that_is_taken_and_leaves_a_copy_behind() {
     let (store, _) = Store::open(Options::new(planted.path())).expect("opens");
     assert_eq!(contents(&store), Ok(expected));
 }
+
+/// Regression: a search for the next readable key took `x` and `x` with zeros behind it for the same, and passed over rows.
+#[test]
+fn a_damaged_block_costs_its_own_messages_and_repair_no_more_than_reading() {
+    let fixture = fixture();
+    let client = fixture.attach("a");
+    fixture.subscribe(&client, "t", 1);
+    for number in 0..400 {
+        fixture.publish("t", &format!("{number:0>200}"));
+    }
+    let Fixture { directory, store, .. } = fixture;
+    store.close().expect("closes");
+    let tables =
+        files(directory.path()).into_iter().filter(|file| file.extension().is_some_and(|is| is == "sst"));
+    let size = |file: &PathBuf| std::fs::metadata(directory.path().join(file)).expect("there").len();
+    let log = tables.max_by_key(size).expect("a table file");
+    Harm::Flip(50).on(&directory.path().join(log));
+
+    let report = Checker::open(directory.path()).expect("opens").check();
+    let [finding] = &report.findings[..] else { panic!("{:#?}", report.findings) };
+    let range = finding.range.expect("a part of a log");
+    let lost = range.messages.expect("the ordinals on both sides tell");
+    assert_eq!((finding.kind, lost), (FindingKind::Unreadable, range.through - range.after));
+    assert_eq!(report.counts.messages + lost, 400);
+    assert_eq!(finding.sessions, ["a"]);
+
+    let (copy, report) = repaired(directory.path());
+    assert_eq!(report.after.counts.messages + lost, 400);
+    for directory in [directory.path(), copy.path()] {
+        let (store, _) = Store::open(Options::new(directory)).expect("opens");
+        let committed =
+            commit(&store, Transaction { fence: None, operations: vec![Operation::Attach(attach("a"))] });
+        let Some(Answer::Attached(attached)) = committed.answers.first() else { panic!("{committed:?}") };
+        let reader = &attached.session.as_ref().expect("stored").reader;
+        let pass = store.read(reader, Lsn(0), ALL).expect("passed over");
+        assert_eq!(pass.entries.len() as u64 + lost, 400);
+        let [damaged] = pass.damaged[..] else { panic!("{:?}", pass.damaged) };
+        assert_eq!(
+            (damaged.after.0, damaged.through.0, damaged.messages),
+            (range.after, range.through, Some(lost))
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! Damage met by a running broker, and the commands for a store that is stopped.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use barnacle_wire::{Client, Publish, Subscribe, Version, kind};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::broker::{Broker, barnacle};
+
+const MESSAGES: usize = 400;
+
+fn run(arguments: &[&str], directory: &Path) -> Output {
+    let mut command: Command = barnacle();
+    let (name, more) = arguments.split_first().expect("a command");
+    command.arg(name).arg(directory).args(more).output().expect("the binary was built")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A broker in which messages wait for an offline session, one batch for each.
+fn with_backlog() -> Broker {
+    let broker = Broker::start();
+    let mut reader = broker.new_session(Version::V5, "reader");
+    reader.subscribe(&Subscribe::new(1, "line/#", 1));
+    reader.disconnect();
+    let mut publisher = broker.client(Version::V5, "publisher");
+    for number in 0..MESSAGES {
+        publisher.deliver(&Publish::new("line/1", format!("{number:0>200}").as_bytes()).qos(1, 1));
+    }
+    broker
+}
+
+/// The numbers that the session gets, up to the last.
+fn received(client: &mut Client) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&(MESSAGES - 1)) {
+        let message = client.expect_publish();
+        numbers.push(text(&message.payload).parse().expect("a number"));
+        client.ack(kind::PUBACK, message.packet_id).expect("PUBACK is sent");
+    }
+    numbers
+}
+
+fn newest(directory: &Path, ending: &str) -> PathBuf {
+    let files = std::fs::read_dir(directory.join("rocksdb")).expect("there").flatten();
+    let of_kind = files.filter(|file| file.path().extension().is_some_and(|found| found == ending));
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+    of_kind.map(|file| file.path()).max_by_key(size).expect("there is one")
+}
+
+fn flip(path: &Path, hundredths: usize) {
+    let mut bytes = std::fs::read(path).expect("read");
+    let at = bytes.len() * hundredths / 100;
+    bytes[at] ^= 0x08;
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn a_byte_flipped_in_the_middle_of_the_write_ahead_log_costs_its_batch_and_is_said() {
+    let mut broker = with_backlog();
+    broker.kill();
+    let directory = broker.data_directory();
+    flip(&newest(&directory, "log"), 50);
+
+    let checked = run(&["check", "--json"], &directory);
+    assert_eq!(checked.status.code(), Some(1), "{}", text(&checked.stderr));
+    let report: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    let finding = report["findings"].as_array().expect("findings").iter();
+    let named = finding.filter(|finding| finding["kind"] == "write_ahead_log").count();
+    assert_eq!(named, 1, "{report:#}");
+
+    broker.start_again();
+    let log = broker.log();
+    assert!(log.contains("ACKNOWLEDGED DATA IS IN DOUBT"), "{log}");
+    let mut reader = broker.resume(Version::V5, "reader");
+    let numbers = received(&mut reader);
+    assert_eq!(numbers.len(), MESSAGES - 1, "one batch is lost");
+    assert!(numbers.is_sorted());
+    let lost = (0..MESSAGES).find(|number| !numbers.contains(number)).expect("one is missing");
+    // LSN 1 is the first message's.
+    let range = log.lines().find(|line| line.contains("IN DOUBT")).expect("a line");
+    assert!(range.contains(&format!("LSN {} to {}", lost + 1, lost + 2)), "{lost}: {range}");
+
+    // Afterwards all is as it was, and what is lost is told as known.
+    reader.disconnect();
+    assert!(broker.terminate().success());
+    let checked = run(&["check"], &directory);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stdout));
+    assert!(text(&checked.stdout).contains("Quarantined in log"), "{}", text(&checked.stdout));
+}
+
+#[test]
+fn a_damaged_part_of_a_log_is_passed_over_named_and_repaired() {
+    let mut broker = with_backlog();
+    assert!(broker.terminate().success());
+    let directory = broker.data_directory();
+    flip(&newest(&directory, "sst"), 50);
+
+    let checked = run(&["check"], &directory);
+    let report = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(1), "{report}");
+    assert!(
+        report.contains("Unreadable in log, log 1 above LSN") && report.contains("waited for by reader"),
+        "{report}"
+    );
+    let inspected = run(&["inspect"], &directory);
+    assert!(text(&inspected.stdout).contains("reader"), "{}", text(&inspected.stdout));
+
+    // A repaired copy has all that can be read, and nothing is damaged in it.
+    let copies = TempDir::new().expect("a temporary directory");
+    let into = copies.path().join("repaired");
+    let into_text = into.to_str().expect("UTF-8");
+    let repaired = run(&["repair", "--into", into_text], &directory);
+    assert_eq!(repaired.status.code(), Some(0), "{}{}", text(&repaired.stdout), text(&repaired.stderr));
+    assert_eq!(run(&["check"], &into).status.code(), Some(0));
+    assert_eq!(run(&["check"], &directory).status.code(), Some(1), "the damaged store is as it was");
+    let again = run(&["repair", "--into", into_text], &directory);
+    assert_eq!(again.status.code(), Some(2), "the place is taken");
+    assert_eq!(run(&["repair"], &directory).status.code(), Some(2), "never without a copy");
+    let waiting = |directory: &Path| {
+        let inspected = run(&["inspect", "--json", "--messages", "1000"], directory);
+        let inspection: Value = serde_json::from_slice(&inspected.stdout).expect("JSON");
+        inspection["sessions"][0]["messages"].as_array().map_or(0, Vec::len)
+    };
+    let saved = waiting(&into);
+    assert!(saved > MESSAGES / 2 && saved < MESSAGES, "{saved}");
+
+    // The damaged store serves all the same, and says once what is lost.
+    broker.start_again();
+    let mut reader = broker.resume(Version::V5, "reader");
+    let numbers = received(&mut reader);
+    assert_eq!(numbers.len(), saved);
+    assert!(numbers.is_sorted());
+    let log = broker.log();
+    assert_eq!(log.matches("a part of a log is damaged").count(), 1, "{log}");
+}
+
+#[test]
+fn a_store_in_use_or_none_at_all_is_2_and_a_whole_one_0() {
+    let mut broker = with_backlog();
+    let directory = broker.data_directory();
+    let copies = TempDir::new().expect("a temporary directory");
+    let into = copies.path().join("repaired");
+    let into = into.to_str().expect("UTF-8");
+    for arguments in [&["check"] as &[&str], &["inspect"], &["repair", "--into", into]] {
+        let refused = run(arguments, &directory);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        let expected = format!("in use by process {}", broker.process_id());
+        assert!(text(&refused.stderr).contains(&expected), "{}", text(&refused.stderr));
+        assert_eq!(run(arguments, copies.path()).status.code(), Some(2), "{arguments:?}");
+    }
+    broker.kill();
+    let checked = run(&["check"], &directory);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stdout));
+    assert!(text(&checked.stdout).contains("whole: nothing is damaged"));
+
+    let inspected = run(&["inspect"], &directory);
+    assert_eq!(inspected.status.code(), Some(0));
+    let table = text(&inspected.stdout);
+    let line = table.lines().find(|line| line.starts_with("reader")).expect("a line for the session");
+    assert!(line.contains(&format!(" {MESSAGES} ")), "{table}");
+    let one = run(&["inspect", "--session", "reader", "--messages", "3", "--topic", "line/+"], &directory);
+    let one = text(&one.stdout);
+    assert!(one.contains("line/#") && one.contains(&format!("{:0>60}", 0)), "{one}");
+    assert_eq!(run(&["inspect", "--session", "nobody"], &directory).status.code(), Some(1));
+}
