@@ -287,6 +287,8 @@ impl World {
             qos,
             targets: self.store().route(topic),
             retained,
+            refusable: false,
+            packet_id: None,
         })
     }
 
