@@ -216,9 +216,11 @@ impl World {
 
     /// What the interval mode does now and then.
     pub(super) fn sync(&mut self) {
-        let (_, stepper) = self.store.as_mut().expect("open between the steps");
+        let (store, stepper) = self.store.as_mut().expect("open between the steps");
+        let before = store.statistics().syncs;
         stepper.sync();
-        if self.memory().is_none_or(|memory| memory.unsynced_batches() == 0) {
+        // After one that has failed nothing is left unsynced either: it did not come back.
+        if store.statistics().syncs > before {
             self.note_synced();
         }
     }
