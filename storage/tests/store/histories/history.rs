@@ -189,10 +189,7 @@ impl World {
             }
             Turn::Read => self.read_somebody(random),
             Turn::Trim => self.trim(),
-            Turn::Sync => {
-                self.sync();
-                Ok(())
-            }
+            Turn::Sync => self.sync(),
             Turn::Close => {
                 self.close()?;
                 self.coverage.count("orderly ends");

@@ -59,10 +59,10 @@ const REQUIRED: [&str; 10] = [
     "wills published",
 ];
 
-const REQUIRED_OF_LONG: [&str; 13] = [
+const REQUIRED_OF_LONG: [&str; 14] = [
     "batches lost that a weak mode had acknowledged",
     "batches that change nothing",
-    "batches that failed",
+    "batches written again after a failure",
     "crashes between steps",
     "exchanges begun with a retained message",
     "exchanges ended",
@@ -73,6 +73,7 @@ const REQUIRED_OF_LONG: [&str; 13] = [
     "orderly ends",
     "passes from memory",
     "retained messages read",
+    "syncs that failed",
 ];
 
 /// All of a range, or the one that is wanted.

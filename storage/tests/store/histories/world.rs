@@ -141,7 +141,11 @@ impl World {
         let names: Vec<_> = group.iter().map(attached_name).collect();
         // What a crash interrupts may be there afterwards.
         self.possible.insert(self.commit + 1, vec![after.clone()]);
+        let reopenings = self.store().statistics().reopenings;
         let answers = self.turn(group);
+        if self.store().statistics().reopenings > reopenings {
+            self.coverage.count("batches written again after a failure");
+        }
         same("answers to a batch", answers.len(), expected.len())?;
         if answers.iter().all(Result::is_err) {
             self.failed = true;
@@ -215,14 +219,20 @@ impl World {
     }
 
     /// What the interval mode does now and then.
-    pub(super) fn sync(&mut self) {
+    pub(super) fn sync(&mut self) -> Judged {
         let (store, stepper) = self.store.as_mut().expect("open between the steps");
-        let before = store.statistics().syncs;
+        let before = store.statistics();
         stepper.sync();
-        // After one that has failed nothing is left unsynced either: it did not come back.
-        if store.statistics().syncs > before {
+        let after = store.statistics();
+        if after.syncs > before.syncs {
             self.note_synced();
+        } else if after.reopenings > before.reopenings {
+            // What a failed sync covered did not come back: the store has failed, and holds less than it said.
+            self.failed = true;
+            self.coverage.count("syncs that failed");
+            self.expect_error("a sync")?;
         }
+        Ok(())
     }
 
     /// Closes the store in order. Once that has begun, its last batch may be there.
