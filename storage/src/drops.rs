@@ -20,7 +20,7 @@ pub enum DropReason {
     Mailbox = 6,
     /// Its record cannot be read.
     Damaged = 7,
-    /// A member of a shared group refused it with a reason of 0x80 or more [MQTT-4.8.2-6].
+    /// The session of a member of a shared group ended while it was under way at QoS 2 [MQTT-4.8.2-5].
     GroupDiscarded = 8,
 }
 

@@ -86,6 +86,7 @@ impl Apply<'_> {
     /// latest when the grace has passed: its will is due from then on, and so a session that ends with its connection and
     /// has a will ends then.
     pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
+        self.forget_earlier_members();
         let last = self.catalog.last;
         let mut ids: Vec<SessionId> = self.catalog.sessions.keys().copied().collect();
         ids.sort_unstable();

@@ -10,7 +10,7 @@ use crate::groups::{Group, Span};
 use crate::keys::{self, Flow};
 use crate::record;
 use crate::topics::shared_filter;
-use crate::{Exchange, GroupTake, LogId, Lsn, SessionId};
+use crate::{DropReason, Dropped, Exchange, GroupTake, LogId, Lsn, SessionId};
 
 use super::Apply;
 
@@ -55,14 +55,26 @@ impl Apply<'_> {
     /// A connection is no member any more. What it was sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
     pub(super) fn leave_group_transient(&mut self, filter: &ByteString, member: u64, unsent: &[Lsn]) {
         let Some(group) = self.catalog.groups.get_mut(filter) else { return };
-        let Some(sent) = group.transient.remove(&member) else { return };
-        for lsn in unsent.iter().filter(|lsn| sent.contains(lsn)) {
+        let Some(mut sent) = group.transient.remove(&member) else { return };
+        let touched = !sent.is_empty();
+        for lsn in unsent.iter().filter(|lsn| sent.remove(lsn)) {
             group.give_back(Span::of(*lsn));
         }
-        if !sent.is_empty() {
+        if touched {
             self.batch.touch_group(filter);
         }
+        self.count_in_total(DropReason::GroupDiscarded, Dropped::exactly(sent.len() as u64));
         self.end_group_without_members(filter);
+    }
+
+    /// Members that were not stored are gone with the broker that died.
+    pub(super) fn forget_earlier_members(&mut self) {
+        let groups = &self.catalog.groups;
+        let with_any = groups.iter().filter(|(_, group)| group.transient.contains_key(&Group::EARLIER));
+        let filters: Vec<ByteString> = with_any.map(|(filter, _)| filter.clone()).collect();
+        for filter in filters {
+            self.leave_group_transient(&filter, Group::EARLIER, &[]);
+        }
     }
 
     fn end_group_without_members(&mut self, filter: &ByteString) {
@@ -112,14 +124,16 @@ impl Apply<'_> {
     /// it may have been sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
     pub(super) fn return_exchanges(&mut self, id: SessionId, session: &Session) {
         let Some(exchanges) = &session.exchanges else { return };
-        for exchange in exchanges.open.iter().filter(|exchange| exchange.qos == 1) {
+        for exchange in exchanges.open.iter().filter(|exchange| !exchange.received) {
             let Some(filter) = self.catalog.logs.get(&exchange.log).map(|log| log.filter.clone()) else {
                 continue;
             };
             if !self.catalog.groups.contains_key(&filter) {
                 continue;
             }
-            if exchanges.held.contains(&(exchange.packet_id, exchange.lsn)) {
+            if exchange.qos == 2 {
+                self.count_in_total(DropReason::GroupDiscarded, Dropped::exactly(1));
+            } else if exchanges.held.contains(&(exchange.packet_id, exchange.lsn)) {
                 // Its place in the log may be trimmed.
                 self.append_again(id, exchange);
             } else {

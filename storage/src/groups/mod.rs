@@ -46,12 +46,17 @@ impl Group {
         Group { log, pool: Arc::new(Pool::new(log, open.clone())), open, transient: HashMap::new() }
     }
 
-    /// A group from its record. Members that were not stored are gone: what they were sent at QoS 2 goes to nobody
-    /// else [MQTT-4.8.2-5].
+    /// Stands for the members that were not stored and went with the broker that died: no connection has this number.
+    pub(crate) const EARLIER: u64 = u64::MAX;
+
+    /// A group from its record. What members that were not stored were sent at QoS 2 goes to nobody else
+    /// [MQTT-4.8.2-5].
     pub(crate) fn recovered(row: GroupRow) -> Option<Group> {
         let open = Spans::from_record(row.open)?;
         let pool = Arc::new(Pool::new(row.log, open.clone()));
-        Some(Group { log: row.log, pool, open, transient: HashMap::new() })
+        let sent: BTreeSet<Lsn> = row.sent.into_iter().collect();
+        let transient = (!sent.is_empty()).then_some((Group::EARLIER, sent)).into_iter().collect();
+        Some(Group { log: row.log, pool, open, transient })
     }
 
     pub(crate) fn row(&self) -> GroupRow {

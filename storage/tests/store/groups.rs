@@ -48,6 +48,11 @@ fn begin(fixture: &Fixture, client: &Client, connection: u64, pulled: &[Pulled],
     fixture.commit_as(client, operations);
 }
 
+/// What went to nobody.
+fn discarded(fixture: &Fixture) -> u64 {
+    fixture.store.drops().get(DropReason::GroupDiscarded).exactly
+}
+
 fn with_jobs(count: usize) -> (Fixture, Client) {
     let fixture = fixture();
     let client = fixture.attach("one");
@@ -150,6 +155,7 @@ fn a_session_that_ends_gives_back_qos_1_and_nothing_of_qos_2() {
         assert_eq!(texts(&pull(&fixture, &two, 9)), wanted, "QoS {qos}");
         drop(two);
         let fixture = fixture.reopen();
+        assert_eq!(discarded(&fixture), 3 - wanted.len() as u64, "QoS {qos}");
         assert_eq!(texts(&pull(&fixture, &member(&fixture, 2), 9)), wanted, "QoS {qos}, after a crash");
     }
 }
@@ -196,6 +202,24 @@ fn what_a_member_that_is_not_stored_was_never_sent_at_qos_2_goes_back() {
     fixture.commit(vec![leave]);
     drop(seven);
     assert_eq!(texts(&pull(&fixture, &member(&fixture, 8), 9)), ["3"], "1 was received, 2 was sent");
+    assert_eq!(discarded(&fixture), 1);
+}
+
+/// The broker dies, and with it the member: what it was sent is counted, once.
+#[test]
+fn what_went_with_the_broker_at_qos_2_is_counted_once() {
+    let (fixture, _) = with_jobs(2);
+    fixture.commit(vec![Operation::JoinGroup { filter: JOBS.into(), member: 7 }]);
+    let seven = member(&fixture, 7);
+    let pulled = pull(&fixture, &seven, 2);
+    let sent = pulled.iter().map(|pulled| pulled.entry.lsn).collect();
+    fixture.commit(vec![Operation::TakeFromGroup(GroupTake { sent, ..take(7, &pulled) })]);
+    drop(seven);
+    let fixture = fixture.reopen();
+    assert_eq!(discarded(&fixture), 2);
+    let fixture = fixture.reopen();
+    assert_eq!(discarded(&fixture), 2);
+    assert_eq!(pull(&fixture, &member(&fixture, 8), 9), []);
 }
 
 /// A group lives as long as it has members, stored or not; then its log is dead.
