@@ -12,13 +12,19 @@
 #[allow(dead_code, reason = "shared with the integration tests, which use more of it")]
 #[path = "../broker/mod.rs"]
 mod broker;
-#[allow(unused_macro_rules, reason = "chapters to come use all of it")]
 #[macro_use]
 mod suite;
-#[allow(dead_code, reason = "chapters to come use all of it")]
 mod server;
 mod wrong;
 
+mod auth;
+mod connack;
 mod connect;
+mod data;
+mod disconnect;
+mod malformed;
 mod ping;
+mod session;
 mod topics;
+mod websocket;
+mod will;
