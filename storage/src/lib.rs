@@ -21,6 +21,24 @@
 //!
 //! This crate knows no MQTT packet, no socket and no asynchronous runtime.
 
+/// Whether a bug on purpose is active: `planted!(AckBeforeCommit)`, see [`planted::Fault`].
+#[cfg(feature = "planted-faults")]
+#[macro_export]
+macro_rules! planted {
+    ($fault:ident) => {
+        $crate::planted::is($crate::planted::Fault::$fault)
+    };
+}
+
+/// Whether a bug on purpose is active: never, in this build.
+#[cfg(not(feature = "planted-faults"))]
+#[macro_export]
+macro_rules! planted {
+    ($fault:ident) => {
+        false
+    };
+}
+
 mod backlog;
 mod border;
 mod catalog;
@@ -43,6 +61,8 @@ mod migration;
 mod options;
 mod outcome;
 mod packet_ids;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
 mod quarantine;
 mod quotas;
 mod read;
