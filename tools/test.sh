@@ -51,9 +51,9 @@ part_deny() { cargo deny check --hide-inclusion-graph bans licenses sources; }
 # What each crate tests of itself, the store from outside included: its random histories take most of the time.
 part_unit() {
     if have cargo-nextest; then
-        cargo nextest run --release --workspace --lib --bins --test store --test file_system
+        cargo nextest run --release --workspace --lib --bins --test store --test file_system --test proxy
     else
-        cargo test --release --workspace --lib --bins --test store --test file_system --no-fail-fast
+        cargo test --release --workspace --lib --bins --test store --test file_system --test proxy --no-fail-fast
     fi
 }
 

@@ -16,7 +16,7 @@ use crate::faults::Faults;
 use crate::tree::{Kind, Names, Node, Number, ROOT, Tree};
 
 /// Below the durable directory, and not seen through the mount.
-const SCRATCH: &str = ".faultfs";
+pub(crate) const SCRATCH: &str = ".faultfs";
 
 /// Everything behind a mount. Locks are taken in the order tree, body.
 pub(crate) struct Disk {

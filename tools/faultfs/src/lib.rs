@@ -8,7 +8,8 @@
 //!   its name durable. A rename is atomic: it survives in both directories or in neither, with the fsync of either.
 //!
 //! Mode, owner and times are not subject to cuts. Nothing is cached in the kernel that a fault should hit: reads and
-//! writes pass its page cache by (Linux 6.6; older kernels keep pages of files that are open).
+//! writes pass its page cache by (Linux 6.6; older kernels keep pages of files that are open). Data that no fsync covers
+//! is held in memory as well, until one does or the file is gone.
 //!
 //! ```no_run
 //! use barnacle_faultfs::{Cut, FaultFs};

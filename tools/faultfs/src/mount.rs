@@ -124,6 +124,12 @@ impl FaultFs {
         if is_mounted_on(&mount_point).map_err(mount_error)? {
             return Err(mount_error(io::Error::other("something is mounted there already")));
         }
+        let overlap = durable
+            .canonicalize()
+            .is_ok_and(|durable| durable.starts_with(&mount_point) || mount_point.starts_with(&durable));
+        if overlap {
+            return Err(mount_error(io::Error::other("the durable directory and the mount point overlap")));
+        }
         let disk =
             Disk::load(durable).map_err(|source| MountError::Durable { path: durable.to_owned(), source })?;
         let disk = Arc::new(disk);
@@ -175,8 +181,9 @@ impl FaultFs {
     /// Ends the mount once, and does nothing a second time.
     fn end<T>(&mut self, store: impl FnOnce(&Disk) -> io::Result<T>) -> Result<Option<T>, CutError> {
         let Some(session) = self.session.take() else { return Ok(None) };
-        self.disk.faults.clear();
+        // What waits in a slow fsync is freed to find the power off.
         self.disk.switch_off();
+        self.disk.faults.clear();
         let unmounted = detach(&self.mount_point);
         finish(session);
         let failed = |source| CutError { path: self.disk.durable.clone(), source };
@@ -214,7 +221,7 @@ fn detach(mount_point: &Path) -> io::Result<()> {
 /// Waits for the threads to end, which they do when nobody has a file open any more; leaves them to it if that takes long.
 /// They answer everything with EIO by then.
 fn finish(session: BackgroundSession) {
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const PATIENCE: Duration = Duration::from_secs(1);
     let began = Instant::now();
     while !session.guard.is_finished() && began.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(1));

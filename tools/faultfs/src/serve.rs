@@ -18,9 +18,9 @@ use fuser::{
 use parking_lot::{Mutex, RwLockReadGuard};
 
 use crate::body::{BLOCK, Body};
-use crate::disk::{Disk, folder};
+use crate::disk::{Disk, SCRATCH, folder};
 use crate::faults::{AfterFailedFsync, Kind as Fault};
-use crate::tree::{Change, Kind, Node, Number, Tree};
+use crate::tree::{Change, Kind, Node, Number, ROOT, Tree};
 
 /// The kernel may remember names and attributes: nobody else changes them.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -72,10 +72,7 @@ impl Served {
     ) -> Result<FileAttr, Errno> {
         let _on = self.begin()?;
         let mut tree = self.disk.tree.lock();
-        let names = tree.seen(parent.0).ok_or(Errno::ENOTDIR)?;
-        if names.contains_key(name) {
-            return Err(Errno::EEXIST);
-        }
+        free_name(&tree, parent.0, name)?;
         let number = tree.next_number();
         let mut node = Node::new(kind(number), mode, (request.uid(), request.gid()));
         node.open = u32::from(open);
@@ -111,8 +108,8 @@ impl Served {
         if !(RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_EXCHANGE).contains(flags) {
             return Err(Errno::EINVAL);
         }
-        if flags.contains(RenameFlags::RENAME_NOREPLACE) && replaced.is_some() {
-            return Err(Errno::EEXIST);
+        if flags.contains(RenameFlags::RENAME_NOREPLACE) || replaced.is_none() {
+            free_name(&tree, to.0.0, to.1)?;
         }
         let exchange = flags.contains(RenameFlags::RENAME_EXCHANGE);
         if exchange && replaced.is_none() {
@@ -268,6 +265,15 @@ fn left(tree: &mut Tree, number: Number) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Whether a name can be given. One in the root is taken, though not seen: what is below the durable directory under
+/// that name is our own.
+fn free_name(tree: &Tree, folder: Number, name: &OsStr) -> Result<(), Errno> {
+    if tree.seen(folder).ok_or(Errno::ENOTDIR)?.contains_key(name) {
+        return Err(Errno::EEXIST);
+    }
+    if folder == ROOT && name == SCRATCH { Err(Errno::EPERM) } else { Ok(()) }
+}
+
 fn body_of(tree: &Tree, number: Number) -> Result<Arc<Body>, Errno> {
     match &tree.node(number).ok_or(Errno::ENOENT)?.kind {
         Kind::File(body) => Ok(body.clone()),
@@ -405,9 +411,7 @@ impl Filesystem for Served {
         let link = || {
             let _on = self.begin()?;
             let mut tree = self.disk.tree.lock();
-            if tree.seen(parent.0).ok_or(Errno::ENOTDIR)?.contains_key(name) {
-                return Err(Errno::EEXIST);
-            }
+            free_name(&tree, parent.0, name)?;
             if tree.node(number.0).ok_or(Errno::ENOENT)?.seen == 0 {
                 return Err(Errno::ENOENT);
             }

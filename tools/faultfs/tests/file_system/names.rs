@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-use barnacle_faultfs::Cut;
+use barnacle_faultfs::{Cut, FaultFs};
 
 use crate::mounted::{Lab, names, sync_folder};
 
@@ -171,4 +171,19 @@ fn a_cut_waits_for_nobody_who_has_a_file_open() {
     assert_eq!(error.raw_os_error(), Some(5), "{error}");
     lab.mount();
     assert!(names(lab.data()).is_empty());
+}
+
+#[test]
+fn mounts_that_could_not_work_are_refused() {
+    let Some(lab) = Lab::new() else { return };
+    let mount =
+        |durable, mount_point| FaultFs::mount(durable, mount_point).err().map(|error| error.to_string());
+    let other = tempfile::tempdir().expect("a folder");
+    let reason = mount(other.path(), lab.data()).expect("refused");
+    assert!(reason.contains("mounted there already"), "{reason}");
+    let reason = mount(other.path(), other.path()).expect("refused");
+    assert!(reason.contains("overlap"), "{reason}");
+    let reason = mount(&other.path().join("missing"), other.path()).expect("refused");
+    assert!(reason.contains("missing"), "{reason}");
+    File::create(lab.data().join(".faultfs")).expect_err("a name of its own");
 }
