@@ -70,6 +70,9 @@ pub struct Subscriptions {
     index: Option<TopicTree<ByteString>>,
     /// Shared subscriptions, by filter: what their groups get is no concern of the others'.
     shared: Vec<Subscription>,
+    /// Filters that were lowered to QoS 0 on this connection, and the LSN up to which the session's logs have what they
+    /// matched.
+    lowered: Vec<(ByteString, u64)>,
 }
 
 impl Subscriptions {
@@ -104,6 +107,19 @@ impl Subscriptions {
             index.remove(filter);
         }
         true
+    }
+
+    /// The one with this filter is lowered to QoS 0, behind this LSN.
+    pub(super) fn lowered(&mut self, filter: &ByteString, through: u64) {
+        self.lowered.retain(|(known, _)| known != filter);
+        self.lowered.push((filter.clone(), through));
+    }
+
+    /// Whether the logs have a message, though every subscription that wants it is at QoS 0 by now.
+    pub(super) fn comes_from_logs(&self, delivery: &Delivery<'_>, lsn: u64) -> bool {
+        let had =
+            |(filter, through): &(ByteString, u64)| lsn <= *through && topic_matches(filter, delivery.topic);
+        delivery.qos > 0 && self.lowered.iter().any(had)
     }
 
     /// Those in force.
