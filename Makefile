@@ -11,11 +11,13 @@ ARGS ?=
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
 
-.PHONY: help run test lint audit bench fixture conformance-table clean
+.PHONY: help run test sim planted lint audit bench fixture conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
 	@echo 'make test     everything that guards the project (PARTS="lint unit tidy clients")'
+	@echo 'make sim      the simulator: 10,000 seeds, or ARGS="--seconds 3600"'
+	@echo 'make planted  plant bugs on purpose, and see that the simulator finds them'
 	@echo 'make lint     rustfmt, clippy and rustdoc, warnings are errors'
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 --qos 2")'
@@ -32,6 +34,15 @@ run:
 
 test:
 	@tools/test.sh $(PARTS)
+
+sim:
+	@tools/setup/build.sh
+	@cargo build --release --workspace --bin sim
+	@"$${CARGO_TARGET_DIR:-target}/release/sim" $(or $(ARGS),--seeds 0..10000)
+
+planted:
+	@tools/setup/build.sh
+	@BARNACLE_PLANTED_FAULTS=yes cargo run --release --workspace --bin sim --features barnacle-sim/planted-faults -- planted
 
 lint:
 	@tools/setup/build.sh

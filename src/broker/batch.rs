@@ -164,7 +164,10 @@ impl Batch {
                 }
                 Request::Subscribe { filters, .. } => match answers.next() {
                     Some(storage::Answer::Subscribed(granted)) => {
-                        Done::Subscribed(granted.into_iter().map(granted_from_store).collect())
+                        let granted = granted.into_iter();
+                        Done::Subscribed(
+                            granted.map(|one| granted_from_store(one, lsn - publishes)).collect(),
+                        )
                     }
                     _ => {
                         let grant = |filter: &SubscribeFilter| {
@@ -271,8 +274,9 @@ fn new_subscription(filter: &SubscribeFilter, identifier: Option<u32>) -> storag
     }
 }
 
-fn granted_from_store(granted: storage::Subscribed) -> Granted {
+fn granted_from_store(granted: storage::Subscribed, at: u64) -> Granted {
     Granted {
+        at,
         start: granted.subscription.start.0,
         retained: granted
             .subscription
@@ -282,11 +286,7 @@ fn granted_from_store(granted: storage::Subscribed) -> Granted {
 }
 
 /// What a subscription that is not stored gets: retained messages as Retain Handling has it.
-fn granted_at(
-    position: u64,
-    filter: &SubscribeFilter,
-    since: Option<u64>,
-) -> Granted {
+fn granted_at(position: u64, filter: &SubscribeFilter, since: Option<u64>) -> Granted {
     use crate::protocol::RetainHandling;
     let sends_retained = match filter.retain_handling {
         RetainHandling::SendAtSubscribe => true,
@@ -297,7 +297,7 @@ fn granted_at(
     let retained = (sends_retained && filter.filter.shared().is_none())
         .then(|| RetainedFrom { through: position, after_topic: ByteString::new() });
     // Subscribing again loses nothing that waits in the mailbox [MQTT-3.8.4-4].
-    Granted { start: since.unwrap_or(position), retained }
+    Granted { start: since.unwrap_or(position), at: position, retained }
 }
 
 #[cfg(test)]

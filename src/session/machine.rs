@@ -430,11 +430,9 @@ impl Session {
             if let Some(RetainedFrom { through, after_topic }) = granted.retained {
                 self.scans.push(Scan { filter: name.clone(), through, after_topic });
             }
-            self.subscriptions.insert(Subscription {
-                filter: name,
-                options: options_of(&filter, identifier),
-                start: granted.start,
-            });
+            let options = options_of(&filter, identifier);
+            self.note_lowered(&name, options.qos, granted.at);
+            self.subscriptions.insert(Subscription { filter: name, options, start: granted.start });
         }
         self.outbound.unpause();
         let packet_id = packet_id.try_into().expect("an identifier in use is not 0");

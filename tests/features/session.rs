@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use barnacle_wire::{
-    Client, Connect, Disconnect, Packet, Property, Publish, Subscribe, Version, kind, packets,
-};
+use barnacle_wire::{Client, Connect, Disconnect, Packet, Property, Publish, Subscribe, Version, kind};
 
 use super::{expect_marker, in_each_version, publish};
 use crate::broker::Broker;
