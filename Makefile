@@ -9,7 +9,7 @@ ARGS ?=
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
 
-.PHONY: help run test lint audit bench clean
+.PHONY: help run test lint audit bench conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint     rustfmt, clippy and rustdoc, warnings are errors'
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 --qos 2")'
+	@echo 'make conformance-table   write docs/CONFORMANCE.md from the tests'
 	@echo 'make clean    remove what was built; the messages in $(DATA_DIR) stay'
 
 run:
@@ -41,6 +42,10 @@ bench:
 	@tools/setup/bench.sh
 	@cargo build --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" compare $(ARGS)
+
+conformance-table:
+	@BARNACLE_WRITE_CONFORMANCE_TABLE=1 cargo test --release --workspace --test integration -- --exact \
+		tidy::conformance::every_statement_of_the_standard_has_its_test_or_its_reason
 
 clean:
 	cargo clean
