@@ -282,11 +282,7 @@ fn granted_from_store(granted: storage::Subscribed) -> Granted {
 }
 
 /// What a subscription that is not stored gets: retained messages as Retain Handling has it.
-fn granted_at(
-    position: u64,
-    filter: &SubscribeFilter,
-    since: Option<u64>,
-) -> Granted {
+fn granted_at(position: u64, filter: &SubscribeFilter, since: Option<u64>) -> Granted {
     use crate::protocol::RetainHandling;
     let sends_retained = match filter.retain_handling {
         RetainHandling::SendAtSubscribe => true,

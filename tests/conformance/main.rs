@@ -17,8 +17,17 @@ mod broker;
 mod suite;
 #[allow(dead_code, reason = "chapters to come use all of it")]
 mod server;
+mod support;
 mod wrong;
 
+mod acknowledgement;
 mod connect;
+mod enhanced_authentication;
+mod errors;
+mod information;
 mod ping;
+mod publish;
+mod state;
+mod subscribe;
 mod topics;
+mod unsubscribe;
