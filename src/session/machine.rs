@@ -20,6 +20,7 @@ use super::subscriptions::{Subscription, SubscriptionOptions, Subscriptions};
 use super::wire::Wire;
 use super::{Delivery, Dropped, Limits, Now, Place, Terms, detached};
 use crate::kept::Kept;
+use crate::planted;
 use crate::protocol::{
     AckKind, ConnAck, Disconnect, DisconnectProperties, Packet, ProtocolVersion, ReasonCode, SubAck,
     Subscribe, SubscribeFilter, UnsubAck, Unsubscribe,
@@ -207,6 +208,11 @@ impl Session {
                 let answer = self.outbound.pubrec(ack.packet_id.get(), ack.reason, &mut self.wire, now);
                 answer.map_err(|_| ReasonCode::ProtocolError)?;
             }
+            Packet::PubRel(ack) if planted!(PubcompBeforeRelease) => {
+                drop(self.inbound.pubrel(ack.packet_id.get()));
+                self.inbound.answered();
+                self.wire.acknowledge(AckKind::PubComp, ack.packet_id.get(), ReasonCode::Success);
+            }
             Packet::PubRel(ack) => self.batch.push(self.inbound.pubrel(ack.packet_id.get())),
             Packet::PubComp(ack) => {
                 self.outbound.pubcomp(ack.packet_id.get(), now).map_err(|_| ReasonCode::ProtocolError)?;
@@ -316,7 +322,9 @@ impl Session {
 
     /// What is to be kept and done now, as one batch. Batches are done in the order taken.
     pub fn take_batch(&mut self, now: Now) -> Option<Vec<Request>> {
+        let next_time = planted!(IdentifierAfterMessage) && !self.batch.is_empty();
         if self.durable
+            && !next_time
             && let Some(identifiers) = self.inbound.changed()
         {
             self.batch.push(Request::SaveInbound(identifiers));

@@ -12,22 +12,28 @@
 #[allow(dead_code, reason = "shared with the integration tests, which use more of it")]
 #[path = "../broker/mod.rs"]
 mod broker;
-#[allow(unused_macro_rules, reason = "chapters to come use all of it")]
 #[macro_use]
 mod suite;
-#[allow(dead_code, reason = "chapters to come use all of it")]
 mod server;
 mod support;
 mod wrong;
 
 mod acknowledgement;
+mod auth;
+mod connack;
 mod connect;
+mod data;
+mod disconnect;
 mod enhanced_authentication;
 mod errors;
 mod information;
+mod malformed;
 mod ping;
 mod publish;
+mod session;
 mod state;
 mod subscribe;
 mod topics;
 mod unsubscribe;
+mod websocket;
+mod will;

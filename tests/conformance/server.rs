@@ -74,6 +74,18 @@ impl Server {
         self.connect(&self.hello(client_id)).0
     }
 
+    /// The [`Peer::ending`] of a client that did something wrong: DISCONNECT with a reason in MQTT 5 [MQTT-4.13.1-1]; MQTT
+    /// 3.1.1 has no DISCONNECT for servers, and closes [MQTT-4.8.0-1 of 3.1.1].
+    pub(crate) fn thrown_out(&self, reason: u8) -> String {
+        if self.v5() { format!("DISCONNECT {reason:#04x}") } else { "closed".to_owned() }
+    }
+
+    /// The [`Peer::ending`] of a CONNECT that does not conform: CONNACK with a reason in MQTT 5; closed without one in
+    /// MQTT 3.1.1 [MQTT-3.1.4-1 of 3.1.1].
+    pub(crate) fn not_let_in(&self, reason: u8) -> String {
+        if self.v5() { format!("CONNACK {reason:#04x}") } else { "closed".to_owned() }
+    }
+
     /// A connection to a session that outlives it, and whether the session was there.
     #[track_caller]
     pub(crate) fn session(&self, client_id: &str) -> (Peer, bool) {
@@ -200,6 +212,15 @@ impl Peer {
         self.expect(&Packet::PingResp);
     }
 
+    /// Sees that this is a connection to a broker: what it subscribes to and publishes comes back.
+    #[track_caller]
+    pub(crate) fn works(&mut self) {
+        self.subscribe(&Subscribe::new(65_534, "to/itself", 0));
+        let message = Publish::new("to/itself", "it works");
+        self.publish(&message);
+        self.expect(&Packet::Publish(message));
+    }
+
     /// Sees that the server closes the connection. Returns what it sent before.
     #[track_caller]
     pub(crate) fn end(&mut self) -> Vec<Packet> {
@@ -212,6 +233,26 @@ impl Peer {
                     panic!("the connection should be closed, but {error}; before that: {packets:?}")
                 }
             }
+        }
+    }
+
+    /// How the server ends the connection, in words: `closed`, `DISCONNECT 0x81`, `CONNACK 0x84`, or what came instead.
+    pub(crate) fn ending(&mut self) -> String {
+        let mut packets = Vec::new();
+        loop {
+            match self.client.read(self.patience) {
+                Ok(packet) => packets.push(packet),
+                Err(ClientError::Closed) => break,
+                Err(error) => return format!("{error}, after {packets:?}"),
+            }
+        }
+        match &packets[..] {
+            [] => "closed".to_owned(),
+            [Packet::Disconnect(disconnect)] => format!("DISCONNECT {:#04x}", disconnect.reason),
+            [Packet::ConnAck(connack)] if !connack.session_present => {
+                format!("CONNACK {:#04x}", connack.reason)
+            }
+            _ => format!("closed, after {packets:?}"),
         }
     }
 
@@ -250,5 +291,63 @@ impl Peer {
     /// Ends the connection without a DISCONNECT.
     pub(crate) fn abort(self) {
         self.client.abort();
+    }
+}
+
+/// What a client does wrong, and how its connection has to end.
+pub(crate) struct Case {
+    /// What is wrong, for the message.
+    pub(crate) name: String,
+    /// What is sent.
+    pub(crate) bytes: Vec<u8>,
+    /// How it has to end, see [`Peer::ending`].
+    pub(crate) ending: String,
+}
+
+impl Case {
+    pub(crate) fn new(name: impl Into<String>, bytes: Vec<u8>, ending: impl Into<String>) -> Self {
+        Self { name: name.into(), bytes, ending: ending.into() }
+    }
+}
+
+/// So many wrong endings are enough to see what is wrong.
+const ENOUGH: usize = 12;
+
+impl Server {
+    /// Sends each case on a connection of its own, after CONNECT and a PINGREQ that is answered, and fails with all that end
+    /// otherwise than they should. Afterwards the server is still there.
+    #[track_caller]
+    pub(crate) fn expect_endings(&self, cases: &[Case]) {
+        self.endings(cases, || {
+            let mut client = self.client("misused");
+            client.ping();
+            client
+        });
+    }
+
+    /// The same for cases that are the first bytes of their connection.
+    #[track_caller]
+    pub(crate) fn expect_first_endings(&self, cases: &[Case]) {
+        self.endings(cases, || self.open());
+    }
+
+    #[track_caller]
+    fn endings(&self, cases: &[Case], begin: impl Fn() -> Peer) {
+        assert!(!cases.is_empty(), "there is nothing to test");
+        let mut complaints = Vec::new();
+        for case in cases {
+            let mut client = begin();
+            client.send(&case.bytes);
+            let ending = client.ending();
+            if ending != case.ending {
+                complaints
+                    .push(format!("{}: {ending}, not {} (sent {:02x?})", case.name, case.ending, case.bytes));
+            }
+            if complaints.len() == ENOUGH {
+                break;
+            }
+        }
+        assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+        self.client("misused").ping();
     }
 }

@@ -7,10 +7,8 @@ use crate::server::Server;
 
 /// A test that runs in MQTT 3.1.1 and in MQTT 5.
 pub(crate) const BOTH: &[Version] = &[Version::V311, Version::V5];
-#[allow(dead_code, reason = "chapters to come use it")]
 /// A test of what only MQTT 5 has.
 pub(crate) const V5: &[Version] = &[Version::V5];
-#[allow(dead_code, reason = "chapters to come use it")]
 /// A test of what MQTT 3.1.1 has otherwise.
 pub(crate) const V311: &[Version] = &[Version::V311];
 

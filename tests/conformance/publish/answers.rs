@@ -6,6 +6,7 @@ tests! {
     a_publish_is_answered_as_its_qos_says: BOTH;
     a_message_for_nobody_is_answered_too: BOTH;
     exceeding_the_servers_receive_maximum_ends_the_connection: V5;
+    a_receive_maximum_of_1_allows_one: V5, "limits.receive_maximum" = "1";
     any_number_of_exchanges_may_be_open_before_5_0: V311;
 }
 
@@ -75,6 +76,27 @@ fn exceeding_the_servers_receive_maximum_ends_the_connection(server: &Server) {
     publisher.expect(&Packet::PubRec(Ack::reason(1, 0x10)));
     publisher.publish(&Publish::new("nobody", "v").qos(1, open + 1));
     expect_end(server, &mut publisher, &[0x93]);
+}
+
+/// At 1, the least there is: one message is under way at a time, and that is enough to go on. What the server sends is no
+/// matter of it.
+/// [MQTT5 3.3.4-7]
+fn a_receive_maximum_of_1_allows_one(server: &Server) {
+    let (mut client, connack) = server.connect(&Connect::new(V5, "client"));
+    assert_eq!(connack.receive_maximum(), 1);
+    client.subscribe(&Subscribe::new(1, "t", 2));
+    for qos in [1, 2, 1, 2] {
+        server.publish(&Publish::new("t", "to the client").qos(qos, 1));
+        client.deliver(&Publish::new("nobody", "v").qos(qos, 1));
+        client.publish(&Publish::new("nobody", "v"));
+    }
+    let open: Vec<Publish> = (0..4).map(|_| client.message()).collect();
+    client.publish(&Publish::new("nobody", "v").qos(2, 1));
+    client.expect(&Packet::PubRec(Ack::reason(1, 0x10)));
+    client.ack(kind::PUBACK, open[0].packet_id);
+    client.ping();
+    client.publish(&Publish::new("nobody", "v").qos(1, 2));
+    expect_end(server, &mut client, &[0x93]);
 }
 
 /// 3.1.1 knows no Receive Maximum: far more unfinished exchanges than 5.0 would allow are no offence, and each is

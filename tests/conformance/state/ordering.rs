@@ -61,7 +61,7 @@ fn messages_arrive_in_the_order_they_were_published(server: &Server) {
 
 /// PUBACK, PUBREC and PUBCOMP leave in the order in which PUBLISH, and PUBREL, came. The statements bind clients (5.0)
 /// and through 4.6.0-6 of 3.1.1 servers too; this one keeps them in both versions.
-/// [MQTT5 4.3.2-4, 4.3.3-8, 4.3.3-11] [MQTT311 4.6.0-2, 4.6.0-3, 4.6.0-6]
+/// [MQTT5 4.3.2-4, 4.3.3-8, 4.3.3-11, 4.6.0-2, 4.6.0-3] [MQTT311 4.6.0-2, 4.6.0-3, 4.6.0-6]
 fn acknowledgements_leave_in_the_order_of_what_they_answer(server: &Server) {
     let mut subscriber = server.client("subscriber");
     subscriber.subscribe(&Subscribe::new(1, "wanted/#", 0));
