@@ -1,6 +1,6 @@
-//! One test for each feature of the protocol, in every version that has it: it fails if the feature is missing.
+//! What of the protocol is more than the standard asks, or crosses a kill of the broker, in every version that has it. What
+//! the standard says is in tests/conformance.
 
-mod delivery;
 mod matching;
 mod retained;
 mod session;
@@ -43,11 +43,6 @@ fn publish(broker: &Broker, message: &Publish) {
         (_, answer) => panic!("{message:?} was answered with {answer:?}"),
     }
     client.disconnect();
-}
-
-/// A message with RETAIN set, QoS 1.
-fn retained(topic: &str, payload: &str) -> Publish {
-    Publish::new(topic, payload).qos(1, 1).retain(true)
 }
 
 /// Sees that the marker comes next. Marker messages go the same way as those that are awaited, so that nothing is

@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use barnacle_wire::{
-    Client, Connect, Disconnect, Packet, Property, Publish, Subscribe, Version, kind, packets,
-};
+use barnacle_wire::{Client, Connect, Packet, Property, Publish, Subscribe, Version, kind, packets};
 
 use super::{QUIET, expect_close_between, expect_marker, in_each_version, property, publish};
 use crate::broker::{Broker, Setup};
@@ -87,25 +85,6 @@ impl ToSelf for Client {
 }
 
 #[test]
-fn a_second_connection_takes_over() {
-    in_each_version(|broker, version| {
-        let mut first = broker.new_session(version, "one");
-        first.subscribe(&Subscribe::new(1, "t", 1));
-        let mut second = broker.resume(version, "one");
-        let farewell = first.expect_close();
-        if version == Version::V5 {
-            match farewell.as_slice() {
-                [Packet::Disconnect(disconnect)] => assert_eq!(disconnect.reason, 0x8E, "session taken over"),
-                other => panic!("{other:?} instead of DISCONNECT"),
-            }
-        } else {
-            assert_eq!(farewell, [], "3.1.1 has no DISCONNECT from the server");
-        }
-        expect_marker(broker, &mut second, "t");
-    });
-}
-
-#[test]
 fn a_client_without_an_identifier_is_given_one() {
     let broker = Broker::start();
     let assigned = || {
@@ -126,39 +105,6 @@ fn a_client_without_an_identifier_is_given_one() {
     let connect = Connect::persistent(Version::V311, "");
     let connack = Client::connect(broker.address(), &connect).expect("the broker answers").1;
     assert_eq!(connack.reason, 2, "identifier rejected: a lasting session needs one [3.1.1, MQTT-3.1.3-8]");
-}
-
-#[test]
-fn a_session_ends_when_its_expiry_has_passed() {
-    let broker = Broker::start();
-    let expiring = |id: &str, seconds| {
-        let mut connect = Connect::new(Version::V5, id).clean_start(false);
-        connect.properties.push(Property::SessionExpiryInterval(seconds));
-        connect
-    };
-    broker.connect(&expiring("short", 1)).0.disconnect();
-    broker.connect(&expiring("long", 1000)).0.disconnect();
-    broker.connect(&expiring("none", 0)).0.disconnect();
-    // An interval in DISCONNECT replaces the one in CONNECT.
-    let mut shortened = broker.connect(&expiring("shortened", 1000)).0;
-    let disconnect = Disconnect { reason: 0, properties: vec![Property::SessionExpiryInterval(1)] };
-    shortened.send(&disconnect.encode(Version::V5)).expect("DISCONNECT is sent");
-    shortened.expect_close();
-    thread::sleep(Duration::from_millis(1300));
-    let present = |id: &str| broker.connect(&expiring(id, 1000)).1.session_present;
-    assert_eq!(["short", "long", "none", "shortened"].map(present), [false, true, false, false]);
-}
-
-#[test]
-fn a_session_that_never_lasted_may_not_be_made_to_at_disconnect() {
-    let broker = Broker::start();
-    let mut client = broker.client(Version::V5, "one");
-    let disconnect = Disconnect { reason: 0, properties: vec![Property::SessionExpiryInterval(10)] };
-    client.send(&disconnect.encode(Version::V5)).expect("DISCONNECT is sent");
-    match client.expect_close().as_slice() {
-        [Packet::Disconnect(disconnect)] => assert_eq!(disconnect.reason, 0x82, "3.14.2.2.2"),
-        other => panic!("{other:?} instead of DISCONNECT"),
-    }
 }
 
 #[test]
@@ -203,13 +149,4 @@ fn user_name_and_password_are_welcome_where_nobody_asks_for_them() {
     in_each_version(|broker, version| {
         broker.connect(&Connect::new(version, "one").credentials("anyone", "anything"));
     });
-}
-
-#[test]
-fn an_unknown_authentication_method_is_refused() {
-    let broker = Broker::start();
-    let connect =
-        Connect::new(Version::V5, "one").property(Property::AuthenticationMethod("none-such".to_owned()));
-    let (_, connack) = Client::connect(broker.address(), &connect).expect("the broker answers");
-    assert_eq!(connack.reason, 0x8C, "bad authentication method");
 }
