@@ -267,5 +267,7 @@ fn a_small_connack_fits_a_small_client(server: &Server) {
     let connect = server.hello("small").property(Property::MaximumPacketSize(size));
     let (mut client, connack) = server.connect(&connect);
     assert_eq!(connack.properties.iter().filter(words).count(), 0);
-    client.works();
+    client.subscribe(&Subscribe::new(1, "s", 0));
+    client.publish(&Publish::new("s", ""));
+    assert_eq!(client.message(), Publish::new("s", ""));
 }

@@ -1,7 +1,7 @@
 //! DISCONNECT, from either side (section 3.14).
 
 use barnacle_wire::property::Pair;
-use barnacle_wire::{Connect, Disconnect, Packet, Property, Publish, RawPacket, Subscribe, Version};
+use barnacle_wire::{Connect, Disconnect, Packet, Property, Publish, RawPacket, Subscribe, Version, Will};
 
 use crate::server::{Case, Server};
 
@@ -35,13 +35,20 @@ fn a_client_that_says_good_bye_is_closed(server: &Server) {
     assert_eq!(witness.message(), Publish::new("marker", "v"));
 }
 
-/// The flags of DISCONNECT are zero; anything else is malformed.
+/// The flags of DISCONNECT are zero; anything else is malformed, and no good-bye: the will is published.
 /// [MQTT5 3.14.1-1] [MQTT311 3.14.1-1]
 fn the_flags_of_disconnect_are_reserved(server: &Server) {
     let case =
         |flags: u8| Case::new(format!("flags {flags}"), vec![0xe0 | flags, 0], server.thrown_out(0x81));
     server.expect_endings(&(1..=15).map(case).collect::<Vec<_>>());
     server.expect_endings(&[Case::new("flags 0", vec![0xe0, 0], "closed")]);
+    let mut witness = server.client("witness");
+    witness.subscribe(&Subscribe::new(1, "w", 0));
+    let will = Will { topic: "w".into(), payload: b"no good-bye".to_vec(), ..Will::default() };
+    let (mut client, _) = server.connect(&server.hello("flags").will(will));
+    client.send(&[0xe1, 0]);
+    assert_eq!(client.ending(), server.thrown_out(0x81));
+    assert_eq!(witness.message(), Publish::new("w", "no good-bye"));
 }
 
 /// A client sends nothing after DISCONNECT. If it does, nothing is done of it and nothing answered.
@@ -81,6 +88,7 @@ fn every_reason_of_a_client_is_taken(server: &Server) {
     }
     cases.push(Case::new("no reason", vec![0xe0, 0], "closed"));
     server.expect_endings(&cases);
+    server.client("misused").works();
 }
 
 /// A reason code that DISCONNECT does not have is a protocol error.

@@ -218,13 +218,17 @@ fn the_will_is_delayed(server: &Server) {
     assert!(took >= Duration::from_millis(900), "after {took:?}");
 }
 
-/// The end of the session is the latest moment for its will: when it ends with the connection, when a Clean Start ends it.
+/// The end of the session is the latest moment for its will: when it ends with the connection, when
+/// its interval is over, when a Clean Start ends it.
 /// [MQTT5 3.1.2-8]
 fn the_end_of_the_session_does_not_wait_for_the_delay(server: &Server) {
     let mut witness = witness(server);
     let (client, _) = server.connect(&delayed("ends at once", 3600, 0, "at once"));
     client.abort();
     expect_will(&mut witness, "at once");
+    let (client, _) = server.connect(&delayed("expires", 3600, 1, "expired"));
+    client.abort();
+    expect_will(&mut witness, "expired");
     let (client, _) = server.connect(&delayed("starts clean", 3600, 3600, "clean"));
     client.abort();
     expect_none(server, &mut witness);

@@ -39,7 +39,7 @@ fn what_only_a_server_sends_is_a_protocol_error(server: &Server) {
 
 /// What MQTT 5 has and MQTT 3.1.1 has not ends an MQTT 3.1.1 connection: reason codes and properties of acknowledgements,
 /// DISCONNECT with a reason, AUTH, property lengths before filters, subscription options.
-/// [MQTT311 4.8.0-1, 2.2.2-2, 3.8.3-4]
+/// [MQTT311 4.8.0-1, 2.2.2-2]
 fn packets_of_mqtt_5_are_no_packets_of_mqtt_3(server: &Server) {
     let v5 = Version::V5;
     let acknowledgement = |packet_kind| Ack::reason(9, 0x80).encode(packet_kind, v5);

@@ -165,7 +165,7 @@ fn a_subscribe_has_a_filter(server: &Server) {
 
 /// The reserved bits of the subscription options are zero, and QoS is not 3: malformed. MQTT 5 reserves two bits, and has no
 /// Retain Handling 3, a protocol error; MQTT 3.1.1 reserves six.
-/// [MQTT5 3.8.3-5] [MQTT311 3.8.3-4]
+/// [MQTT5 3.8.3-5] [MQTT311 4.8.0-1]
 fn reserved_subscription_options_are_zero(server: &Server) {
     let malformed: &[u8] = match server.version {
         Version::V5 => &[0x03, 0x07, 0x0b, 0x40, 0x80, 0xc0, 0x41, 0x82, 0xff],
