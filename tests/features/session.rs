@@ -1,9 +1,8 @@
 //! Sessions: made, resumed, taken over, ended; and connections that fall silent.
 
-use std::thread;
 use std::time::Duration;
 
-use barnacle_wire::{Client, Connect, Disconnect, Packet, Property, Publish, Subscribe, Version, kind};
+use barnacle_wire::{Client, Connect, Packet, Publish, Subscribe, Version, kind};
 
 use super::{expect_marker, in_each_version, publish};
 use crate::broker::Broker;
@@ -82,25 +81,4 @@ impl ToSelf for Client {
         }
         assert_eq!(came, [true, true]);
     }
-}
-
-#[test]
-fn a_session_ends_when_its_expiry_has_passed() {
-    let broker = Broker::start();
-    let expiring = |id: &str, seconds| {
-        let mut connect = Connect::new(Version::V5, id).clean_start(false);
-        connect.properties.push(Property::SessionExpiryInterval(seconds));
-        connect
-    };
-    broker.connect(&expiring("short", 1)).0.disconnect();
-    broker.connect(&expiring("long", 1000)).0.disconnect();
-    broker.connect(&expiring("none", 0)).0.disconnect();
-    // An interval in DISCONNECT replaces the one in CONNECT.
-    let mut shortened = broker.connect(&expiring("shortened", 1000)).0;
-    let disconnect = Disconnect { reason: 0, properties: vec![Property::SessionExpiryInterval(1)] };
-    shortened.send(&disconnect.encode(Version::V5)).expect("DISCONNECT is sent");
-    shortened.expect_close();
-    thread::sleep(Duration::from_millis(1300));
-    let present = |id: &str| broker.connect(&expiring(id, 1000)).1.session_present;
-    assert_eq!(["short", "long", "none", "shortened"].map(present), [false, true, false, false]);
 }
