@@ -93,7 +93,7 @@ pub use check::{
     CheckCounts, CheckReport, Checker, DropView, ExchangeView, Finding, FindingKind, Inspection, LogRange,
     MessageView, Selection, SessionView, SubscriptionView,
 };
-pub use clock::{Clock, WallClock};
+pub use clock::{Clock, MonotonicClock, WallClock};
 pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};

@@ -136,8 +136,8 @@ fn same(one: &Packet, other: &Packet) -> bool {
             let (mut one, mut other) = (one.clone(), other.clone());
             let wills = one.will.as_mut().zip(other.will.as_mut());
             let same_forwarded = wills.is_none_or(|(one, other)| {
-                let same = read_forwarded(&one.properties.forwarded)
-                    == read_forwarded(&other.properties.forwarded);
+                let same =
+                    read_forwarded(&one.properties.forwarded) == read_forwarded(&other.properties.forwarded);
                 one.properties.forwarded.clear();
                 other.properties.forwarded.clear();
                 same

@@ -8,9 +8,11 @@ use crate::payload::identify;
 use crate::report::latency_histogram;
 use crate::watch::{Watch, resident_bytes};
 use crate::{During, LoadError};
+use barnacle_wire::frames::{FrameBuffer, fill};
 use barnacle_wire::{Ack, Connect, Packet, Subscribe, kind};
 use hdrhistogram::Histogram;
-use std::time::Instant;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
@@ -121,19 +123,31 @@ async fn fetch(load: &Load, session: u32) -> Result<u64, LoadError> {
         return Err(LoadError::Unexpected(format!("the session of client {session} is gone")));
     }
     let expected = shape.count / u64::from(shape.topics);
-    let mut seen = std::collections::HashSet::new();
+    let patience = Duration::from_secs(shape.patience);
+    let mut seen = HashSet::new();
+    let (mut received, mut acks) = (FrameBuffer::new(64 * 1024), Vec::new());
     while (seen.len() as u64) < expected {
-        let Packet::Publish(publish) = read_one(&mut stream, version, shape).await? else {
-            return Err(LoadError::Unexpected("a packet that is no PUBLISH".to_owned()));
-        };
-        let message = identify(&publish.payload)
-            .filter(|&(publisher, number)| shape.topic_number(publisher, number) == u64::from(session));
-        let message = message.ok_or_else(|| LoadError::Unexpected("another session's message".to_owned()))?;
-        if !seen.insert(message) && !publish.dup {
-            return Err(LoadError::Unexpected("a message came twice without DUP".to_owned()));
+        let read = tokio::time::timeout(patience, fill(&mut stream, &mut received)).await;
+        let silence = |_| LoadError::Silence(shape.patience, format!("session {session} waits for messages"));
+        if read.map_err(silence)?.during("receiving messages")? == 0 {
+            return Err(LoadError::Closed(format!("session {session}")));
         }
-        let ack = Ack::new(publish.packet_id).encode(kind::PUBACK, version);
-        stream.write_all(&ack).await.during("acknowledging a message")?;
+        while let Some(frame) = received.next_frame()? {
+            if frame.kind() != kind::PUBLISH {
+                return Err(LoadError::Unexpected("a packet that is no PUBLISH".to_owned()));
+            }
+            let publish = frame.publish(version)?;
+            let message = identify(publish.payload)
+                .filter(|&(publisher, number)| shape.topic_number(publisher, number) == u64::from(session));
+            let message =
+                message.ok_or_else(|| LoadError::Unexpected("another session's message".to_owned()))?;
+            if !seen.insert(message) && !publish.dup {
+                return Err(LoadError::Unexpected("a message came twice without DUP".to_owned()));
+            }
+            acks.extend(Ack::new(publish.packet_id).encode(kind::PUBACK, version));
+        }
+        stream.write_all(&acks).await.during("acknowledging messages")?;
+        acks.clear();
     }
     close(&mut stream, version).await?;
     Ok(expected)
