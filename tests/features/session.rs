@@ -33,6 +33,41 @@ fn session_present_tells_the_truth() {
     });
 }
 
+/// DISCONNECT has no reason code for what may be wrong with a CONNECT alone: the broker must not try to say it.
+#[test]
+fn a_second_connect_that_is_wrong_in_itself_is_a_protocol_error() {
+    let broker = Broker::start();
+    let connect = |name: &str, level| {
+        barnacle_wire::RawPacket::new(0x10).string(name).u8(level).u8(2).u16(60).string("").finish()
+    };
+    for second in [connect("MQIsdp", 3), connect("MQTT", 9), connect("MQTT", 0x84), connect("AMQP", 5)] {
+        for version in [Version::V311, Version::V5] {
+            let mut client = broker.client(version, "one");
+            client.send(&second).expect("it is sent");
+            let said = match version {
+                Version::V5 => vec![Packet::Disconnect(Disconnect { reason: 0x82, properties: vec![] })],
+                _ => Vec::new(),
+            };
+            assert_eq!(client.expect_close(), said, "{second:02x?}");
+        }
+    }
+}
+
+/// A client that CONNACK is too large for would otherwise wait for it for ever, with a session that is served.
+#[test]
+fn a_client_that_connack_is_too_large_for_is_refused() {
+    let broker = Broker::start();
+    for (size, told) in [(5, true), (12, true), (4, false), (1, false)] {
+        let connect = Connect::persistent(Version::V5, "tight").property(Property::MaximumPacketSize(size));
+        let mut client = Client::open(broker.address(), Version::V5).expect("the broker listens");
+        client.send(&connect.encode()).expect("CONNECT is sent");
+        let too_large = Packet::ConnAck(barnacle_wire::ConnAck { reason: 0x95, ..Default::default() });
+        assert_eq!(client.expect_close(), if told { vec![too_large] } else { Vec::new() }, "{size} bytes");
+    }
+    // Nothing was made for it.
+    broker.new_session(Version::V5, "tight").disconnect();
+}
+
 #[test]
 fn a_session_keeps_subscriptions_and_messages_across_a_kill() {
     in_each_version(|broker, version| {
