@@ -2,8 +2,8 @@
 
 use barnacle_wire::property::{Pair, Variable};
 use barnacle_wire::{
-    Ack, Auth, Connect, Disconnect, Property, Publish, Subscribe, Subscription, Unsubscribe, Version, Will, kind,
-    packets,
+    Ack, Auth, Connect, Disconnect, Property, Publish, Subscribe, Subscription, Unsubscribe, Version, Will,
+    kind, packets,
 };
 
 use super::script::{AckKind, Hello, Published, Sent};
@@ -23,7 +23,9 @@ pub(super) fn bounds(hello: &Hello) -> witness::Bounds {
     let said = |value: Option<u8>| value.filter(|_| has_properties).map(usize::from);
     witness::Bounds {
         receive_maximum: said(hello.bounds.receive_maximum).unwrap_or(usize::from(u16::MAX)),
-        maximum_packet_size: said(hello.bounds.maximum_packet_size).filter(|size| *size > 0).unwrap_or(usize::MAX),
+        maximum_packet_size: said(hello.bounds.maximum_packet_size)
+            .filter(|size| *size > 0)
+            .unwrap_or(usize::MAX),
         topic_alias_maximum: said(hello.bounds.topic_alias_maximum).unwrap_or(0) as u16,
     }
 }
@@ -66,7 +68,8 @@ pub(super) fn sent(sent: &Sent, version: Version) -> Vec<u8> {
                 filter: filter.text().to_owned(),
                 options: if version.has_properties() { options & 0x3F } else { options & 3 },
             };
-            let properties = identifier.map(|identifier| Property::SubscriptionIdentifier(Variable(identifier.into())));
+            let properties =
+                identifier.map(|identifier| Property::SubscriptionIdentifier(Variable(identifier.into())));
             let subscribe = Subscribe {
                 packet_id: id.value(),
                 properties: properties.into_iter().collect(),

@@ -59,8 +59,8 @@ impl World {
     fn new() -> Self {
         let memory = Memory::new();
         let now_millis = 1_000_000_000;
-        let (store, stepper, _) =
-            Store::open_stepped(Options::in_memory(&memory), now_millis).expect("an empty disk can be opened");
+        let (store, stepper, _) = Store::open_stepped(Options::in_memory(&memory), now_millis)
+            .expect("an empty disk can be opened");
         Self::over(memory, store, stepper, now_millis)
     }
 
@@ -113,7 +113,9 @@ impl World {
                     connection.say(&answer).await;
                 }
             }
-            Step::AnswerWrongly(line, ack, id, reason) => self.answer_wrongly(*line, *ack, id.value(), *reason).await,
+            Step::AnswerWrongly(line, ack, id, reason) => {
+                self.answer_wrongly(*line, *ack, id.value(), *reason).await
+            }
         }
     }
 
