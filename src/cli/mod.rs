@@ -23,11 +23,18 @@ pub const FAILED: u8 = 1;
 /// The status of a wrong command line, which clap gives too, or a wrong configuration.
 pub const WRONG_USE: u8 = 2;
 
+/// What `--version` says. A build with bugs on purpose cannot be taken for another.
+#[cfg(not(feature = "planted-faults"))]
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[cfg(feature = "planted-faults")]
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED FAULTS: it loses messages on purpose, for tests only");
+
 /// The command line as a whole.
 #[derive(Debug, Parser)]
 #[command(
     name = "barnacle",
-    version,
+    version = VERSION,
     about = "A durable MQTT broker: what it acknowledged is on the disk",
     after_help = AFTER_HELP,
     max_term_width = 110

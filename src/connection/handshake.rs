@@ -46,8 +46,6 @@ pub(super) enum Refusal {
     Malformed(#[from] DecodeError),
     #[error("CONNACK {0:?}")]
     Refused(ReasonCode),
-    #[error("the client takes packets of {0} bytes at most: it cannot even be told")]
-    TooSmall(usize),
     #[error("another connection took the client identifier over")]
     TakenOver,
     #[error("the store does not take the session")]
@@ -59,8 +57,6 @@ struct Link<T> {
     transport: T,
     decoder: Decoder,
     input: BytesMut,
-    /// Maximum Packet Size of the client, in bytes [MQTT-3.1.2-24].
-    maximum_packet_size: usize,
 }
 
 /// What a client asks for, agreed on and not yet given.
@@ -82,8 +78,7 @@ where
 {
     let Surroundings { broker, connect_timeout, .. } = surroundings;
     let decoder = Decoder::new(broker.limits.maximum_packet_size as usize);
-    let input = BytesMut::with_capacity(1024);
-    let mut link = Link { transport, decoder, input, maximum_packet_size: usize::MAX };
+    let mut link = Link { transport, decoder, input: BytesMut::with_capacity(1024) };
     let greeted = timeout_at(accepted_at + *connect_timeout, link.greet(broker)).await;
     let greeted = greeted.map_err(|_| Refusal::Late(*connect_timeout))??;
     let Ok(claim) = broker.registry.claim(&greeted.terms.client_id).await else {
@@ -97,12 +92,6 @@ fn assign_client_id() -> ByteString {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let half = || RandomState::new().build_hasher().finish();
     format!("barnacle-{:016x}{:016x}", half(), half()).into()
-}
-
-fn encoded(packet: &Packet, version: ProtocolVersion) -> BytesMut {
-    let mut output = BytesMut::new();
-    protocol::encode(packet, version, &mut output).expect("packets of our own making are valid");
-    output
 }
 
 impl<T> Link<T>
@@ -122,18 +111,19 @@ where
             Err(refusal) => return Err(refusal),
         };
         let version = connect.version;
-        if let Some(size) = connect.properties.maximum_packet_size {
-            self.maximum_packet_size = size.get() as usize;
-        }
         let terms = match Terms::negotiate(&connect, &broker.limits, assign_client_id) {
             Ok(terms) => terms,
             Err(reason) => return self.refuse(version, reason).await,
         };
-        match self.authenticate(&connect, &terms.client_id, broker).await? {
-            // Before anything is changed for it: a client that CONNACK is too large for would wait for it for ever.
-            Ok(granted) if !self.takes(&granted.connack(&terms, false, &broker.limits), version) => {
-                self.refuse(version, ReasonCode::PacketTooLarge).await
+        if !terms.takes_connack(&broker.limits) {
+            // Not even the CONNACK that refuses may be larger than the client takes: it has five bytes.
+            if terms.maximum_packet_size.is_some_and(|maximum| maximum < 5) {
+                self.transport.shutdown().await?;
+                return Err(Refusal::Refused(ReasonCode::ImplementationSpecificError));
             }
+            return self.refuse(version, ReasonCode::ImplementationSpecificError).await;
+        }
+        match self.authenticate(&connect, &terms.client_id, broker).await? {
             Ok(granted) => Ok(Greeted { connect, terms, granted }),
             Err(reason) => self.refuse(version, reason).await,
         }
@@ -151,18 +141,11 @@ where
     }
 
     async fn send(&mut self, packet: &Packet, version: ProtocolVersion) -> Result<(), Refusal> {
-        let output = encoded(packet, version);
-        if output.len() > self.maximum_packet_size {
-            return Err(Refusal::TooSmall(self.maximum_packet_size));
-        }
+        let mut output = BytesMut::new();
+        protocol::encode(packet, version, &mut output).expect("packets of our own making are valid");
         self.transport.write_all(&output).await?;
         self.transport.flush().await?;
         Ok(())
-    }
-
-    /// Whether the client takes a CONNACK of this size.
-    fn takes(&self, connack: &ConnAck, version: ProtocolVersion) -> bool {
-        encoded(&Packet::ConnAck(Box::new(connack.clone())), version).len() <= self.maximum_packet_size
     }
 
     /// Answers with CONNACK, closes, and fails with the reason [MQTT-3.2.2-7].
@@ -265,10 +248,10 @@ struct Granted {
 }
 
 impl Granted {
-    fn connack(&self, terms: &Terms, session_present: bool, limits: &Limits) -> ConnAck {
+    fn connack(self, terms: &Terms, session_present: bool, limits: &Limits) -> ConnAck {
         let mut connack = terms.accept(session_present, limits);
-        connack.properties.authentication_method = self.method.clone();
-        connack.properties.authentication_data = self.data.clone();
+        connack.properties.authentication_method = self.method;
+        connack.properties.authentication_data = self.data;
         connack
     }
 }

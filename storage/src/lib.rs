@@ -23,6 +23,24 @@
 //! alone, and of what serves only stores on a disk some code that nobody calls.
 #![cfg_attr(not(feature = "rocksdb"), allow(dead_code, unused_imports))]
 
+/// Whether a bug on purpose is active: `planted!(AckBeforeCommit)`, see [`planted::Fault`].
+#[cfg(feature = "planted-faults")]
+#[macro_export]
+macro_rules! planted {
+    ($fault:ident) => {
+        $crate::planted::is($crate::planted::Fault::$fault)
+    };
+}
+
+/// Whether a bug on purpose is active: never, in this build.
+#[cfg(not(feature = "planted-faults"))]
+#[macro_export]
+macro_rules! planted {
+    ($fault:ident) => {
+        false
+    };
+}
+
 mod backlog;
 mod border;
 mod catalog;
@@ -47,6 +65,8 @@ mod migration;
 mod options;
 mod outcome;
 mod packet_ids;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
 mod quarantine;
 mod quotas;
 mod read;
@@ -73,7 +93,7 @@ pub use check::{
     CheckCounts, CheckReport, Checker, DropView, ExchangeView, Finding, FindingKind, Inspection, LogRange,
     MessageView, Selection, SessionView, SubscriptionView,
 };
-pub use clock::{Clock, WallClock};
+pub use clock::{Clock, MonotonicClock, WallClock};
 pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};

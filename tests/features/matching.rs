@@ -20,58 +20,6 @@ fn identifiers(message: &Publish) -> BTreeSet<u32> {
 }
 
 #[test]
-fn filters_match_as_the_standard_says() {
-    in_each_version(|broker, version| {
-        let cases = [
-            ("a/b", "a/b", true),
-            ("a/b", "a/B", false),
-            ("a/+", "a/b", true),
-            ("a/+", "a/", true),
-            ("a/+", "a", false),
-            ("a/+", "a/b/c", false),
-            ("+", "/a", false),
-            ("/+", "/a", true),
-            ("+/+", "/a", true),
-            ("a/#", "a", true),
-            ("a/#", "a/b/c", true),
-            ("a/#", "ab", false),
-            ("#", "x/y", true),
-            ("#", "$x/y", false),
-            ("+/y", "$x/y", false),
-            ("$x/#", "$x/y", true),
-            ("$x/+", "$x/y", true),
-        ];
-        for (index, (filter, topic, matches)) in cases.into_iter().enumerate() {
-            let mut client = broker.client(version, &format!("reader {index}"));
-            client.subscribe(&Subscribe::new(1, filter, 1).and("marker/only", 1));
-            publish(broker, &Publish::new(topic, "v").qos(1, 1));
-            if matches {
-                assert_eq!(client.expect_publish().topic, topic, "{filter} matches {topic}");
-            }
-            if filter != "#" {
-                expect_marker(broker, &mut client, "marker/only");
-            } else {
-                expect_marker(broker, &mut client, "a/marker");
-            }
-        }
-    });
-}
-
-#[test]
-fn a_stored_session_is_matched_alike() {
-    in_each_version(|broker, version| {
-        let mut client = broker.new_session(version, "reader");
-        client.subscribe(&Subscribe::new(1, "#", 1).and("+/y", 1));
-        client.disconnect();
-        publish(broker, &Publish::new("$x/y", "hidden").qos(1, 1));
-        publish(broker, &Publish::new("x/y", "seen").qos(1, 1));
-        let mut client = broker.resume(version, "reader");
-        assert_eq!(client.expect_publish().payload, b"seen");
-        expect_marker(broker, &mut client, "marker");
-    });
-}
-
-#[test]
 fn the_lower_qos_of_publisher_and_subscription_counts() {
     in_each_version(|broker, version| {
         for published in 0..=2u8 {

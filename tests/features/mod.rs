@@ -4,9 +4,8 @@ mod delivery;
 mod matching;
 mod retained;
 mod session;
-mod will;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use barnacle_wire::client::PATIENCE;
 use barnacle_wire::{Ack, Client, Packet, Property, Publish, Subscribe, Version, kind};
@@ -85,17 +84,4 @@ fn retained_at(
 /// A property of a message, picked out by `pick`.
 fn property<T>(properties: &[Property], pick: impl Fn(&Property) -> Option<T>) -> Option<T> {
     properties.iter().find_map(pick)
-}
-
-/// Waits until the server closes the connection, which must take between these times.
-#[track_caller]
-fn expect_close_between(client: &mut Client, earliest: Duration, latest: Duration) -> Vec<Packet> {
-    let begun = Instant::now();
-    let packets = client.expect_close();
-    let took = begun.elapsed();
-    assert!(
-        (earliest..latest).contains(&took),
-        "closed after {took:?}, not between {earliest:?} and {latest:?}"
-    );
-    packets
 }

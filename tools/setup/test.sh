@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x, gmqtt,
-# MQTT.js and Chromium, mosquitto_pub and mosquitto_sub, Paho C, a Java client), strace, and cargo-deny. cargo-nextest is used where it is there; it is
-# not worth minutes of compiling where it is not, since plain `cargo test` runs the same tests.
+# MQTT.js and Chromium, mosquitto_pub and mosquitto_sub, Paho C, a Java client), strace, fuse3 (mounts for users other than
+# root), and cargo-deny. cargo-nextest is used where it is there; it is not worth minutes of compiling where it is not, since
+# plain `cargo test` runs the same tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -21,6 +22,7 @@ packages() {
     have javac || need_package default-jdk-headless
     have chromium || need_package chromium
     have setpriv || need_package util-linux
+    have fusermount3 || need_package fuse3
     install_packages
 }
 
