@@ -30,6 +30,26 @@ fn session_present_tells_the_truth() {
     });
 }
 
+/// DISCONNECT has no reason code for what may be wrong with a CONNECT alone: the broker must not try to say it.
+#[test]
+fn a_second_connect_that_is_wrong_in_itself_is_a_protocol_error() {
+    let broker = Broker::start();
+    let connect = |name: &str, level| {
+        barnacle_wire::RawPacket::new(0x10).string(name).u8(level).u8(2).u16(60).string("").finish()
+    };
+    for second in [connect("MQIsdp", 3), connect("MQTT", 9), connect("MQTT", 0x84), connect("AMQP", 5)] {
+        for version in [Version::V311, Version::V5] {
+            let mut client = broker.client(version, "one");
+            client.send(&second).expect("it is sent");
+            let said = match version {
+                Version::V5 => vec![Packet::Disconnect(Disconnect { reason: 0x82, properties: vec![] })],
+                _ => Vec::new(),
+            };
+            assert_eq!(client.expect_close(), said, "{second:02x?}");
+        }
+    }
+}
+
 #[test]
 fn a_session_keeps_subscriptions_and_messages_across_a_kill() {
     in_each_version(|broker, version| {
