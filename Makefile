@@ -4,12 +4,14 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/sbin
 
 # Where `make run` keeps its messages.
 DATA_DIR ?= barnacle-data
+# The folder of tests/fixtures that `make fixture` makes.
+NAME ?=
 # What `make run` adds to `barnacle serve`, and `make bench` to `barnacle-load compare`.
 ARGS ?=
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
 
-.PHONY: help run test sim planted lint audit bench clean
+.PHONY: help run test lint audit bench sim planted fixture conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
@@ -19,6 +21,8 @@ help:
 	@echo 'make lint     rustfmt, clippy and rustdoc, warnings are errors'
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 --qos 2")'
+	@echo 'make fixture  write a store as this version has it, for later versions to open (NAME=store-v2)'
+	@echo 'make conformance-table   write docs/CONFORMANCE.md from the tests'
 	@echo 'make clean    remove what was built; the messages in $(DATA_DIR) stay'
 
 run:
@@ -52,6 +56,15 @@ bench:
 	@tools/setup/bench.sh
 	@cargo build --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" compare $(ARGS)
+
+fixture:
+	@test -n '$(NAME)' && test ! -e 'tests/fixtures/$(NAME)' || { echo 'NAME=... of a new folder in tests/fixtures' >&2; exit 2; }
+	@BARNACLE_FIXTURE='$(CURDIR)/tests/fixtures/$(NAME)' cargo test --release --workspace --test integration -- \
+		--exact upgrade::what_this_version_writes_it_opens_and_has_everything
+
+conformance-table:
+	@BARNACLE_WRITE_CONFORMANCE_TABLE=1 cargo test --release --workspace --test integration -- --exact \
+		tidy::conformance::every_statement_of_the_standard_has_its_test_or_its_reason
 
 clean:
 	cargo clean

@@ -3,6 +3,7 @@
 //! Each rule is a function from text to complaints, tested on text that breaks it; the tests here run the rules over
 //! the files of the project and fail with all complaints at once.
 
+mod conformance;
 mod dependencies;
 mod documents;
 mod source;

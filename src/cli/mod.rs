@@ -4,6 +4,7 @@
 //! the configuration, or at a stopped store (`store`). Exit statuses: 0 for success, 1 for a failure while running, 2 for
 //! a wrong command line or configuration.
 
+#[cfg(feature = "rocksdb")]
 mod store;
 
 use std::io::Write as _;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "rocksdb")]
 pub use store::StoreCommand;
 
 use crate::config::{Config, ConfigError, Loaded, Overrides};
@@ -64,6 +66,7 @@ pub enum Command {
     /// Show or check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[cfg(feature = "rocksdb")]
     /// Look at a stopped store, or save what can be read of a damaged one
     #[command(flatten)]
     Store(StoreCommand),

@@ -115,7 +115,8 @@ impl Session {
         now: Now,
     ) -> Self {
         let mut wire = Wire::new(terms.version, terms.maximum_packet_size, terms.outbound_topic_aliases);
-        wire.packet(&Packet::ConnAck(Box::new(connack)));
+        // Whoever let the client in has seen that it fits: see `Terms::takes_connack`.
+        let _ = wire.packet(&Packet::ConnAck(Box::new(connack)));
         let durable = restored.is_some();
         let restored = restored.unwrap_or_default();
         let outbound = if durable {
@@ -218,7 +219,7 @@ impl Session {
             }
             Packet::Subscribe(subscribe) => self.subscribe(subscribe)?,
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe),
-            Packet::PingReq => self.wire.packet(&Packet::PingResp),
+            Packet::PingReq => self.answer(&Packet::PingResp),
             Packet::Disconnect(disconnect) => self.client_leaves(&disconnect)?,
             // A second CONNECT [MQTT-3.1.0-2], AUTH outside an exchange, and what only a server sends.
             Packet::Connect(_)
@@ -280,7 +281,8 @@ impl Session {
         }
         if self.terms.version == ProtocolVersion::V5 {
             let properties = DisconnectProperties::default();
-            self.wire.packet(&Packet::Disconnect(Disconnect { reason, properties }));
+            // The connection ends with it or without.
+            let _ = self.wire.packet(&Packet::Disconnect(Disconnect { reason, properties }));
         }
         self.close = Some(self.abnormal_end(reason));
     }
@@ -435,7 +437,7 @@ impl Session {
         self.outbound.unpause();
         let packet_id = packet_id.try_into().expect("an identifier in use is not 0");
         let suback = SubAck { packet_id, reasons, properties: Default::default() };
-        self.wire.packet(&Packet::SubAck(suback));
+        self.answer(&Packet::SubAck(suback));
     }
 
     fn unsubscribed(&mut self, packet_id: u16, filters: &[crate::protocol::TopicFilter], existed: &[bool]) {
@@ -449,7 +451,15 @@ impl Session {
         let packet_id = packet_id.try_into().expect("an identifier in use is not 0");
         let reasons = existed.iter().map(reason).collect();
         let unsuback = UnsubAck { packet_id, reasons, properties: Default::default() };
-        self.wire.packet(&Packet::UnsubAck(unsuback));
+        self.answer(&Packet::UnsubAck(unsuback));
+    }
+
+    /// Sends what is owed to the client. What is too large for it must be neither sent [MQTT-3.1.2-24] nor left out
+    /// [MQTT-3.8.4-1]: the connection ends.
+    fn answer(&mut self, packet: &Packet) {
+        if self.wire.packet(packet).is_err() {
+            self.disconnect(ReasonCode::PacketTooLarge);
+        }
     }
 
     /// What the outbound side could take now.

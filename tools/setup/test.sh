@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x,
-# MQTT.js, mosquitto_pub and mosquitto_sub), strace, and cargo-deny. cargo-nextest is used where it is there; it is
-# not worth minutes of compiling where it is not, since plain `cargo test` runs the same tests.
+# MQTT.js, mosquitto_pub and mosquitto_sub), strace, fuse3 (mounts for users other than root), and cargo-deny.
+# cargo-nextest is used where it is there; it is not worth minutes of compiling where it is not, since plain `cargo
+# test` runs the same tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -14,6 +15,7 @@ packages() {
     have npm || need_package npm
     have mosquitto_sub || need_package mosquitto-clients
     have strace || need_package strace
+    have fusermount3 || need_package fuse3
     install_packages
 }
 
