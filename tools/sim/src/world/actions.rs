@@ -1,7 +1,6 @@
 //! What can happen in a step. To add something: a weight in [`ACTIONS`], and an arm in [`World::act`].
 
 use barnacle_storage::{Fault, Survivors};
-use barnacle_wire::Version;
 
 use super::World;
 use crate::client::Surroundings;
@@ -134,12 +133,9 @@ impl World {
     }
 
     fn filter(&self, client: usize, random: &mut Random) -> &'static str {
-        let v5 = self.clients[client].role.version == Version::V5;
-        if v5 && random.percent(self.scenario.shared_percent) {
-            GROUPS[client / 4]
-        } else {
-            random.pick(&FILTERS)
-        }
+        // Most are of one group.
+        let shared = random.percent(self.scenario.shared_percent);
+        if shared { GROUPS[client / 4] } else { random.pick(&FILTERS) }
     }
 
     fn subscribe(&mut self, client: usize, random: &mut Random) {
