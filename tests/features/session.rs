@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barnacle_wire::{Client, Connect, Packet, Publish, Subscribe, Version, kind};
+use barnacle_wire::{Client, Connect, Disconnect, Packet, Publish, Subscribe, Version, kind};
 
 use super::{expect_marker, in_each_version, publish};
 use crate::broker::Broker;
