@@ -4,19 +4,31 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/sbin
 
 # Where `make run` keeps its messages.
 DATA_DIR ?= barnacle-data
+# The folder of tests/fixtures that `make fixture` makes.
+NAME ?=
 # What `make run` adds to `barnacle serve`, and `make bench` to `barnacle-load compare`.
 ARGS ?=
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
 
-.PHONY: help run test lint audit bench clean
+# What `make fuzz` runs, each so many inputs or so many seconds, whichever ends first; 0: no bound.
+TARGETS ?= decode round_trip differential connection
+RUNS ?= 0
+SECONDS ?= 60
+
+.PHONY: help run test sim planted lint audit bench fuzz fixture conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
 	@echo 'make test     everything that guards the project (PARTS="lint unit tidy clients")'
+	@echo 'make sim      the simulator: 10,000 seeds, or ARGS="--seconds 3600"'
+	@echo 'make planted  plant bugs on purpose, and see that the simulator finds them'
 	@echo 'make lint     rustfmt, clippy and rustdoc, warnings are errors'
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 --qos 2")'
+	@echo 'make fuzz     the fuzz targets, a minute each (RUNS=10000000 SECONDS=0 TARGETS="decode")'
+	@echo 'make fixture  write a store as this version has it, for later versions to open (NAME=store-v2)'
+	@echo 'make conformance-table   write docs/CONFORMANCE.md from the tests'
 	@echo 'make clean    remove what was built; the messages in $(DATA_DIR) stay'
 
 run:
@@ -28,6 +40,15 @@ run:
 
 test:
 	@tools/test.sh $(PARTS)
+
+sim:
+	@tools/setup/build.sh
+	@cargo build --release --workspace --bin sim
+	@"$${CARGO_TARGET_DIR:-target}/release/sim" $(or $(ARGS),--seeds 0..10000)
+
+planted:
+	@tools/setup/build.sh
+	@BARNACLE_PLANTED_FAULTS=yes cargo run --release --workspace --bin sim --features barnacle-sim/planted-faults -- planted
 
 lint:
 	@tools/setup/build.sh
@@ -41,6 +62,19 @@ bench:
 	@tools/setup/bench.sh
 	@cargo build --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" compare $(ARGS)
+
+fuzz:
+	@tools/setup/fuzz.sh
+	@RUNS='$(RUNS)' SECONDS_EACH='$(SECONDS)' tools/fuzz/run.sh $(TARGETS)
+
+fixture:
+	@test -n '$(NAME)' && test ! -e 'tests/fixtures/$(NAME)' || { echo 'NAME=... of a new folder in tests/fixtures' >&2; exit 2; }
+	@BARNACLE_FIXTURE='$(CURDIR)/tests/fixtures/$(NAME)' cargo test --release --workspace --test integration -- \
+		--exact upgrade::what_this_version_writes_it_opens_and_has_everything
+
+conformance-table:
+	@BARNACLE_WRITE_CONFORMANCE_TABLE=1 cargo test --release --workspace --test integration -- --exact \
+		tidy::conformance::every_statement_of_the_standard_has_its_test_or_its_reason
 
 clean:
 	cargo clean

@@ -20,4 +20,6 @@ pub mod serve;
 pub mod session;
 pub mod shutdown;
 
+#[doc(hidden)]
+pub use barnacle_storage::planted;
 pub use barnacle_storage::topics;

@@ -7,7 +7,7 @@ use barnacle::serve;
 use clap::Parser as _;
 use tracing::{error, warn};
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     match CommandLine::parse().into_command() {
         Command::Serve(arguments) => run(arguments),
         Command::Config(command) => command.run(),

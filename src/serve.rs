@@ -58,6 +58,8 @@ pub enum ServeError {
 ///
 /// What keeps it from running.
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
+    #[cfg(feature = "planted-faults")]
+    warn!("BUILT WITH PLANTED FAULTS: this broker may lose messages on purpose, it is for tests only");
     let file_limit = FileLimit::raise();
     let (trigger, shutdown) = crate::shutdown::channel();
     let trigger = Arc::new(trigger);

@@ -180,7 +180,7 @@ fn a_byte_flipped_in_a_table_file_and_compacted_costs_its_block_while_the_servic
     // More than a write buffer: what came before goes to a table file with it.
     for number in 0..LARGE_MESSAGES {
         let payload = vec![u8::try_from(number).expect("below 256"); LARGE];
-        publisher.deliver(&Publish::new("large/t", &payload[..]).qos(1, 1));
+        publisher.deliver(&Publish::new("large/t", payload).qos(1, 1));
     }
     let directory = broker.data_directory();
     let middle = format!("harmed {:0>200}", MESSAGES / 2);

@@ -18,4 +18,5 @@ mod operation;
 mod shared;
 mod tidy;
 mod traffic;
+mod upgrade;
 mod wills;

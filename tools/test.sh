@@ -2,7 +2,8 @@
 # Runs everything that guards the project, part by part, and says at the end how long each took.
 #
 #   tools/test.sh                 every part
-#   tools/test.sh tidy clients    these parts only: setup, build, lint, deny, unit, or a module of tests/main.rs
+#   tools/test.sh tidy clients    these parts only: setup, build, lint, deny, unit, conformance, simulator, or a module
+#                                 of tests/main.rs
 #
 # A part that fails does not stop the others, only the result; without a build nothing else is tried. Everything is
 # built with the release profile, so that lint, tests and binary share one build of RocksDB.
@@ -24,11 +25,11 @@ main() {
         run build part_build || finish
         mapfile -t parts < <(modules)
         [ ${#parts[@]} -gt 1 ] || fail "the integration binary lists no tests"
-        parts=(lint deny unit "${parts[@]}")
+        parts=(lint deny unit conformance simulator "${parts[@]}")
     fi
     for part in "${parts[@]}"; do
         case "$part" in
-        setup | build | lint | deny | unit) run "$part" "part_$part" ;;
+        setup | build | lint | deny | unit | conformance | simulator) run "$part" "part_$part" ;;
         *) run "$part" part_module "$part" ;;
         esac
     done
@@ -50,10 +51,25 @@ part_deny() { cargo deny check --hide-inclusion-graph bans licenses sources; }
 # What each crate tests of itself, the store from outside included: its random histories take most of the time.
 part_unit() {
     if have cargo-nextest; then
-        cargo nextest run --release --workspace --lib --bins --test store
+        cargo nextest run --release --workspace --lib --bins --test store --test file_system --test proxy
     else
-        cargo test --release --workspace --lib --bins --test store --no-fail-fast
+        cargo test --release --workspace --lib --bins --test store --test file_system --test proxy --no-fail-fast
     fi
+}
+
+# The standard, statement by statement (docs/CONFORMANCE.md).
+part_conformance() {
+    if have cargo-nextest; then
+        cargo nextest run --release --workspace --test conformance
+    else
+        cargo test --release --workspace --test conformance --no-fail-fast
+    fi
+}
+
+# A minute of the simulator: known seeds and new ones.
+part_simulator() {
+    cargo build --release --workspace --bin sim &&
+        "${CARGO_TARGET_DIR:-target}/release/sim" --seconds "${SIMULATOR_SECONDS:-60}"
 }
 
 # One module of the integration binary: everything below `name::`.

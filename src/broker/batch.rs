@@ -1,5 +1,6 @@
 //! A batch of a session's requests on its way through the store.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use barnacle_storage as storage;
@@ -9,7 +10,7 @@ use bytestring::ByteString;
 use super::mailbox::LiveMessage;
 use super::translate::Teller;
 use super::{Broker, group, translate};
-use crate::protocol::{ReasonCode, SubscribeFilter};
+use crate::protocol::{ReasonCode, SubscribeFilter, TopicFilter};
 use crate::session::{Done, Granted, Now, Request, RetainedFrom};
 
 /// Whose batch it is.
@@ -144,6 +145,8 @@ impl Batch {
         let publishes = u64::from(self.messages.iter().any(|routed| routed.stored));
         let mut answers = answers.into_iter();
         let mut messages = self.messages.into_iter();
+        // What the requests before have done to the subscriptions of a session that is not stored.
+        let mut changed = HashMap::new();
         let mut done = Vec::with_capacity(self.requests.len());
         for request in &self.requests {
             done.push(match request {
@@ -161,21 +164,31 @@ impl Batch {
                 }
                 Request::Subscribe { filters, .. } => match answers.next() {
                     Some(storage::Answer::Subscribed(granted)) => {
-                        Done::Subscribed(granted.into_iter().map(granted_from_store).collect())
+                        let granted = granted.into_iter();
+                        Done::Subscribed(
+                            granted.map(|one| granted_from_store(one, lsn - publishes)).collect(),
+                        )
                     }
-                    _ => Done::Subscribed(
-                        filters
-                            .iter()
-                            .flatten()
-                            .map(|filter| granted_at(lsn - publishes, filter, subscribed_since))
-                            .collect(),
-                    ),
+                    _ => {
+                        let grant = |filter: &SubscribeFilter| {
+                            let name = filter.filter.as_str();
+                            let since = changed.get(name).copied().unwrap_or_else(|| subscribed_since(name));
+                            let granted = granted_at(lsn - publishes, filter, since);
+                            changed.insert(name.to_owned(), Some(granted.start));
+                            granted
+                        };
+                        Done::Subscribed(filters.iter().flatten().map(grant).collect())
+                    }
                 },
                 Request::Unsubscribe { filters, .. } => match answers.next() {
                     Some(storage::Answer::Unsubscribed(existed)) => Done::Unsubscribed(existed),
-                    _ => Done::Unsubscribed(
-                        filters.iter().map(|filter| subscribed_since(filter.as_str()).is_some()).collect(),
-                    ),
+                    _ => {
+                        let remove = |filter: &TopicFilter| {
+                            let before = changed.insert(filter.as_str().to_owned(), None);
+                            before.unwrap_or_else(|| subscribed_since(filter.as_str())).is_some()
+                        };
+                        Done::Unsubscribed(filters.iter().map(remove).collect())
+                    }
                 },
                 _ => Done::Kept,
             });
@@ -261,8 +274,9 @@ fn new_subscription(filter: &SubscribeFilter, identifier: Option<u32>) -> storag
     }
 }
 
-fn granted_from_store(granted: storage::Subscribed) -> Granted {
+fn granted_from_store(granted: storage::Subscribed, at: u64) -> Granted {
     Granted {
+        at,
         start: granted.subscription.start.0,
         retained: granted
             .subscription
@@ -272,13 +286,8 @@ fn granted_from_store(granted: storage::Subscribed) -> Granted {
 }
 
 /// What a subscription that is not stored gets: retained messages as Retain Handling has it.
-fn granted_at(
-    position: u64,
-    filter: &SubscribeFilter,
-    subscribed_since: &dyn Fn(&str) -> Option<u64>,
-) -> Granted {
+fn granted_at(position: u64, filter: &SubscribeFilter, since: Option<u64>) -> Granted {
     use crate::protocol::RetainHandling;
-    let since = subscribed_since(filter.filter.as_str());
     let sends_retained = match filter.retain_handling {
         RetainHandling::SendAtSubscribe => true,
         RetainHandling::SendIfNew => since.is_none(),
@@ -288,13 +297,13 @@ fn granted_at(
     let retained = (sends_retained && filter.filter.shared().is_none())
         .then(|| RetainedFrom { through: position, after_topic: ByteString::new() });
     // Subscribing again loses nothing that waits in the mailbox [MQTT-3.8.4-4].
-    Granted { start: since.unwrap_or(position), retained }
+    Granted { start: since.unwrap_or(position), at: position, retained }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{QoS, RetainHandling, TopicFilter, TopicName};
+    use crate::protocol::{QoS, RetainHandling, TopicName};
     use crate::session::Incoming;
 
     #[test]
@@ -306,9 +315,9 @@ mod tests {
             retain_as_published: false,
             retain_handling: RetainHandling::SendIfNew,
         };
-        let again = granted_at(9, &filter, &|_| Some(4));
+        let again = granted_at(9, &filter, Some(4));
         assert_eq!((again.start, again.retained.is_some()), (4, false));
-        let new = granted_at(9, &filter, &|_| None);
+        let new = granted_at(9, &filter, None);
         assert_eq!((new.start, new.retained.map(|from| from.through)), (9, Some(9)));
     }
 

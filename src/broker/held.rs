@@ -1,6 +1,6 @@
 //! What all connections together hold back because the store cannot keep it now: bounded, and woken when it can again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -17,7 +17,7 @@ const TOTAL_BYTES: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct HeldPublishes {
     bytes: AtomicUsize,
-    waiting: Mutex<HashMap<u64, Arc<Notify>>>,
+    waiting: Mutex<BTreeMap<u64, Arc<Notify>>>,
 }
 
 /// What one connection holds back; nothing any more when it is dropped.

@@ -1,6 +1,6 @@
 //! Live subscribers: who gets a message without the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,7 +25,7 @@ pub(crate) struct LiveSubscriber {
 pub(crate) struct LiveSubscribers {
     tree: RwLock<TopicTree<HashMap<u64, LiveSubscriber>>>,
     /// Groups, under the filter that they divide.
-    groups: RwLock<TopicTree<HashMap<ByteString, LiveGroup>>>,
+    groups: RwLock<TopicTree<BTreeMap<ByteString, LiveGroup>>>,
 }
 
 /// The connected members of a group. Each QoS 0 message goes to one of them, in turn; all others they pull from the store.
@@ -40,7 +40,7 @@ impl LiveSubscribers {
         match shared_filter(filter) {
             Some(divided) => {
                 let mut groups = self.groups.write();
-                let at_filter = groups.get_or_insert_with(divided, HashMap::new);
+                let at_filter = groups.get_or_insert_with(divided, BTreeMap::new);
                 let members = &mut at_filter.entry(filter.into()).or_default().members;
                 members.retain(|member| member.connection != subscriber.connection);
                 members.push(subscriber);
@@ -103,7 +103,7 @@ impl LiveSubscribers {
             wanted.extend(through_mailbox.map(|live| (live.connection, Arc::clone(&live.mailbox))));
         });
         let mut in_groups: SmallVec<[(ByteString, Arc<Mailbox>); 2]> = SmallVec::new();
-        self.groups.read().for_each_match(topic, |groups: &HashMap<ByteString, LiveGroup>| {
+        self.groups.read().for_each_match(topic, |groups: &BTreeMap<ByteString, LiveGroup>| {
             matched = true;
             if qos == 0 {
                 in_groups.extend(groups.iter().map(|(filter, group)| (filter.clone(), group.next())));

@@ -55,13 +55,14 @@ impl Registry {
         if let Some(mut older) = older {
             older.taken_over.send_replace(true);
             tokio::select! {
-                // An error says that the sender, and with it the older claim, is gone.
-                _ = older.finished.changed() => {}
+                biased;
                 () = claim.taken_over() => {
                     // The one that takes over from this one must wait for the older one too.
                     let _ = older.finished.changed().await;
                     return Err(TakenOver);
                 }
+                // An error says that the sender, and with it the older claim, is gone.
+                _ = older.finished.changed() => {}
             }
         }
         Ok(claim)

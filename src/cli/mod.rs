@@ -4,6 +4,7 @@
 //! the configuration, or at a stopped store (`store`). Exit statuses: 0 for success, 1 for a failure while running, 2 for
 //! a wrong command line or configuration.
 
+#[cfg(feature = "rocksdb")]
 mod store;
 
 use std::io::Write as _;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "rocksdb")]
 pub use store::StoreCommand;
 
 use crate::config::{Config, ConfigError, Loaded, Overrides};
@@ -21,11 +23,18 @@ pub const FAILED: u8 = 1;
 /// The status of a wrong command line, which clap gives too, or a wrong configuration.
 pub const WRONG_USE: u8 = 2;
 
+/// What `--version` says. A build with bugs on purpose cannot be taken for another.
+#[cfg(not(feature = "planted-faults"))]
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[cfg(feature = "planted-faults")]
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED FAULTS: it loses messages on purpose, for tests only");
+
 /// The command line as a whole.
 #[derive(Debug, Parser)]
 #[command(
     name = "barnacle",
-    version,
+    version = VERSION,
     about = "A durable MQTT broker: what it acknowledged is on the disk",
     after_help = AFTER_HELP,
     max_term_width = 110
@@ -57,6 +66,7 @@ pub enum Command {
     /// Show or check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[cfg(feature = "rocksdb")]
     /// Look at a stopped store, or save what can be read of a damaged one
     #[command(flatten)]
     Store(StoreCommand),

@@ -64,8 +64,10 @@ impl Running {
         let Some(log) = &self.log else { return };
         let reader = log.reader.clone();
         'all: while let Some((after, through)) = self.session.to_take_back() {
-            let (store, reader) = (self.broker.store.clone(), reader.clone());
-            let read = blocking(move || store.read(&reader, storage::Lsn(after), READ_AHEAD));
+            let reader = reader.clone();
+            let read = blocking(&self.broker.store, move |store| {
+                store.read(&reader, storage::Lsn(after), READ_AHEAD)
+            });
             let pass = match read.await {
                 Ok(pass) => pass,
                 Err(storage::ReadError::Unavailable(reason)) => {
@@ -100,8 +102,7 @@ impl Running {
         let Some((session, _)) = self.owner.stored else {
             unreachable!("only a stored session has exchanges from before");
         };
-        let store = self.broker.store.clone();
-        let read = blocking(move || {
+        let read = blocking(&self.broker.store, move |store| {
             // As much as a read of the logs: a window of large messages is not in memory all at once.
             let (mut messages, mut bytes) = (Vec::new(), 0);
             for exchange in &exchanges {
@@ -133,14 +134,14 @@ impl Running {
     }
 
     async fn send_retained(&mut self, scan: Scan, room: usize) -> bool {
-        let store = self.broker.store.clone();
         let after = storage::RetainedScan {
             through: storage::Lsn(scan.through),
             after_topic: scan.after_topic.to_string(),
         };
         let budget = storage::Budget { messages: room, bytes: RETAINED_PAGE_BYTES };
         let filter = scan.filter.clone();
-        let page = match blocking(move || store.read_retained(&filter, &after, budget)).await {
+        let read = move |store: &storage::Store| store.read_retained(&filter, &after, budget);
+        let page = match blocking(&self.broker.store, read).await {
             Ok(page) => page,
             Err(storage::ReadError::Unavailable(reason)) => return self.read_again_later(&reason),
             Err(error) => {
@@ -266,9 +267,9 @@ impl Running {
     /// Passes over what waits beyond a limit whose policy is to drop the oldest.
     pub(super) async fn drop_excess(&mut self) {
         let Some(log) = self.log.as_ref().filter(|log| log.reader.take_over_limit()) else { return };
-        let (store, reader) = (self.broker.store.clone(), log.reader.clone());
+        let reader = log.reader.clone();
         let position = storage::Lsn(self.session.position());
-        match blocking(move || store.excess(&reader, position)).await {
+        match blocking(&self.broker.store, move |store| store.excess(&reader, position)).await {
             Ok(Some(excess)) => {
                 let now = self.broker.clock.now();
                 let through = excess.through.0;
@@ -300,8 +301,8 @@ impl LogFeed {
         let pass = match store.read_tail(&self.reader, position, READ_AHEAD) {
             Some(pass) => pass,
             None => {
-                let (store, reader) = (store.clone(), self.reader.clone());
-                blocking(move || store.read(&reader, position, READ_AHEAD)).await?
+                let reader = self.reader.clone();
+                blocking(store, move |store| store.read(&reader, position, READ_AHEAD)).await?
             }
         };
         if pass.more {
@@ -329,9 +330,18 @@ fn lost(damaged: &[storage::DamagedRange], reader: &storage::Reader) -> (u64, u6
     (messages, at_most)
 }
 
-/// Runs what may wait for the disk where it holds nobody up.
-pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    match tokio::task::spawn_blocking(work).await {
+/// Runs what may wait for the disk where it holds nobody up. A store in memory has no disk to wait for, and what a
+/// simulator drives has no other thread: there the others have their turn first.
+pub(super) async fn blocking<R: Send + 'static>(
+    store: &storage::Store,
+    work: impl FnOnce(&storage::Store) -> R + Send + 'static,
+) -> R {
+    if store.is_in_memory() {
+        tokio::task::yield_now().await;
+        return work(store);
+    }
+    let store = store.clone();
+    match tokio::task::spawn_blocking(move || work(&store)).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

@@ -117,10 +117,10 @@ impl Running {
         }
         let budget =
             storage::Budget { messages: room.div_ceil(4).max(PULL_MESSAGES).min(room), bytes: PULL_BYTES };
-        let (store, member) = (self.broker.store.clone(), Arc::clone(&feed.member));
+        let (store, member) = (&self.broker.store, Arc::clone(&feed.member));
         let pulled = match store.pull_tail(&member, budget) {
             Some(pulled) => Ok(pulled),
-            None => blocking(move || store.pull(&member, budget)).await,
+            None => blocking(store, move |store| store.pull(&member, budget)).await,
         };
         if let Err(storage::ReadError::Unavailable(reason)) = pulled {
             self.groups[index].grown.store(true, Ordering::Release);

@@ -115,6 +115,14 @@ where
             Ok(terms) => terms,
             Err(reason) => return self.refuse(version, reason).await,
         };
+        if !terms.takes_connack(&broker.limits) {
+            // Not even the CONNACK that refuses may be larger than the client takes: it has five bytes.
+            if terms.maximum_packet_size.is_some_and(|maximum| maximum < 5) {
+                self.transport.shutdown().await?;
+                return Err(Refusal::Refused(ReasonCode::ImplementationSpecificError));
+            }
+            return self.refuse(version, ReasonCode::ImplementationSpecificError).await;
+        }
         match self.authenticate(&connect, &terms.client_id, broker).await? {
             Ok(granted) => Ok(Greeted { connect, terms, granted }),
             Err(reason) => self.refuse(version, reason).await,

@@ -1,6 +1,7 @@
 //! The loop of a connected client.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use barnacle_storage as storage;
 use bytes::BytesMut;
 use bytestring::ByteString;
+use futures_util::future::{Either, select};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -59,6 +61,8 @@ pub(super) struct Running {
     read_bytes: usize,
     /// Something was written and not yet flushed.
     unflushed: bool,
+    /// Next time writing is asked before reading.
+    writes_next: bool,
     /// The store has failed, or another connection has taken the session over.
     cut_off: bool,
     pub(super) catch_up: CatchUp,
@@ -127,6 +131,7 @@ where
         held,
         read_bytes: *READ_BYTES.start(),
         unflushed: false,
+        writes_next: true,
         cut_off: false,
         catch_up,
     };
@@ -229,23 +234,32 @@ impl Running {
         let deadline = deadline.map(|deadline| clock.instant(deadline).into());
         let writes = !self.session.output().is_empty();
         let signal = Arc::clone(&self.signal);
+        let write = (writes || self.unflushed).then(|| write(writer, self.session.output()));
+        let moved = in_turn(self.writes_next, write, reads.then(|| reader.read_buf(input)));
+        self.writes_next = !self.writes_next;
+        // Not by chance, which a simulator could not repeat. None of these keeps the others waiting: the first two come
+        // once, and what the last two stand for is looked at in every turn.
         tokio::select! {
-            written = write(writer, self.session.output()), if writes || self.unflushed => match written {
-                Ok(unflushed) => {
+            biased;
+            () = claim.taken_over() => {
+                self.hear_out(reader, decoder, input, LAST_CHANCE).await;
+                self.session.disconnect(ReasonCode::SessionTakenOver); // [MQTT-3.1.4-3]
+            }
+            () = shutdown.requested() => self.session.disconnect(ReasonCode::ServerShuttingDown),
+            moved = moved => match moved {
+                Either::Left(Ok(unflushed)) => {
                     self.unflushed = unflushed;
                     if !reads {
                         // We do not read because the client is slow to take what it gets; but it takes it.
                         self.session.excuse_silence(clock.now());
                     }
                 }
-                Err(_) => {
+                Either::Left(Err(_)) => {
                     self.hear_out(reader, decoder, input, LINGER).await;
                     self.session.connection_lost();
                 }
-            },
-            read = reader.read_buf(input), if reads => match read {
-                Ok(0) | Err(_) => self.session.connection_lost(),
-                Ok(count) => {
+                Either::Right(Ok(0) | Err(_)) => self.session.connection_lost(),
+                Either::Right(Ok(count)) => {
                     let fits = if count < self.read_bytes { count } else { 2 * count };
                     self.read_bytes = fits.clamp(*READ_BYTES.start(), *READ_BYTES.end());
                     self.decode(decoder, input);
@@ -253,11 +267,6 @@ impl Running {
             },
             () = signal.notified() => {}
             () = sleep_until(deadline) => {}
-            () = claim.taken_over() => {
-                self.hear_out(reader, decoder, input, LAST_CHANCE).await;
-                self.session.disconnect(ReasonCode::SessionTakenOver); // [MQTT-3.1.4-3]
-            }
-            () = shutdown.requested() => self.session.disconnect(ReasonCode::ServerShuttingDown),
         }
     }
 
@@ -305,7 +314,7 @@ impl Running {
                 Err(error) => {
                     any = true;
                     tracing::info!(client_id = &*self.owner.client_id, "refused: {error}");
-                    self.session.disconnect(error.reason_code());
+                    self.session.disconnect(error.disconnect_reason_code());
                 }
             }
         }
@@ -513,9 +522,33 @@ async fn write<W: AsyncWrite + Unpin>(writer: &mut W, output: &mut BytesMut) -> 
     Ok(true)
 }
 
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+/// Whichever of two is ready. Where both are, it is the left one's turn or the right one's: taking turns, neither starves.
+async fn in_turn<L: Future, R: Future>(
+    lefts_turn: bool,
+    left: Option<L>,
+    right: Option<R>,
+) -> Either<L::Output, R::Output> {
+    let (left, right) = (pin!(or_never(left)), pin!(or_never(right)));
+    if lefts_turn {
+        match select(left, right).await {
+            Either::Left((left, _)) => Either::Left(left),
+            Either::Right((right, _)) => Either::Right(right),
+        }
+    } else {
+        match select(right, left).await {
+            Either::Left((right, _)) => Either::Right(right),
+            Either::Right((left, _)) => Either::Left(left),
+        }
+    }
+}
+
+async fn or_never<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    or_never(deadline.map(tokio::time::sleep_until)).await;
 }

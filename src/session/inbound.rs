@@ -55,8 +55,12 @@ impl Inbound {
     /// A PUBLISH. `None`: it is held back already, and will be answered once.
     ///
     /// # Errors
-    /// The reason to disconnect with: alias misused, Receive Maximum exceeded [MQTT-3.3.4-9].
+    /// The reason to disconnect with: alias misused, Receive Maximum exceeded [MQTT-3.3.4-9], a Subscription Identifier,
+    /// which only a server sends [MQTT-3.3.4-6].
     pub(super) fn publish(&mut self, publish: Publish) -> Result<Option<Request>, ReasonCode> {
+        if !publish.properties.subscription_identifiers.is_empty() {
+            return Err(ReasonCode::ProtocolError);
+        }
         let topic = self.aliases.resolve(publish.topic, publish.properties.topic_alias)?;
         let packet_id = publish.packet_id.map(|packet_id| packet_id.get());
         let exactly_once = packet_id.filter(|_| publish.qos == QoS::ExactlyOnce);

@@ -20,6 +20,7 @@ use super::subscriptions::{Subscription, SubscriptionOptions, Subscriptions};
 use super::wire::Wire;
 use super::{Delivery, Dropped, Limits, Now, Place, Terms, detached};
 use crate::kept::Kept;
+use crate::planted;
 use crate::protocol::{
     AckKind, ConnAck, Disconnect, DisconnectProperties, Packet, ProtocolVersion, ReasonCode, SubAck,
     Subscribe, SubscribeFilter, UnsubAck, Unsubscribe,
@@ -114,7 +115,8 @@ impl Session {
         now: Now,
     ) -> Self {
         let mut wire = Wire::new(terms.version, terms.maximum_packet_size, terms.outbound_topic_aliases);
-        wire.packet(&Packet::ConnAck(Box::new(connack)));
+        // Whoever let the client in has seen that it fits: see `Terms::takes_connack`.
+        let _ = wire.packet(&Packet::ConnAck(Box::new(connack)));
         let durable = restored.is_some();
         let restored = restored.unwrap_or_default();
         let outbound = if durable {
@@ -206,13 +208,18 @@ impl Session {
                 let answer = self.outbound.pubrec(ack.packet_id.get(), ack.reason, &mut self.wire, now);
                 answer.map_err(|_| ReasonCode::ProtocolError)?;
             }
+            Packet::PubRel(ack) if planted!(PubcompBeforeRelease) => {
+                drop(self.inbound.pubrel(ack.packet_id.get()));
+                self.inbound.answered();
+                self.wire.acknowledge(AckKind::PubComp, ack.packet_id.get(), ReasonCode::Success);
+            }
             Packet::PubRel(ack) => self.batch.push(self.inbound.pubrel(ack.packet_id.get())),
             Packet::PubComp(ack) => {
                 self.outbound.pubcomp(ack.packet_id.get(), now).map_err(|_| ReasonCode::ProtocolError)?;
             }
             Packet::Subscribe(subscribe) => self.subscribe(subscribe)?,
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe),
-            Packet::PingReq => self.wire.packet(&Packet::PingResp),
+            Packet::PingReq => self.answer(&Packet::PingResp),
             Packet::Disconnect(disconnect) => self.client_leaves(&disconnect)?,
             // A second CONNECT [MQTT-3.1.0-2], AUTH outside an exchange, and what only a server sends.
             Packet::Connect(_)
@@ -274,7 +281,8 @@ impl Session {
         }
         if self.terms.version == ProtocolVersion::V5 {
             let properties = DisconnectProperties::default();
-            self.wire.packet(&Packet::Disconnect(Disconnect { reason, properties }));
+            // The connection ends with it or without.
+            let _ = self.wire.packet(&Packet::Disconnect(Disconnect { reason, properties }));
         }
         self.close = Some(self.abnormal_end(reason));
     }
@@ -314,7 +322,9 @@ impl Session {
 
     /// What is to be kept and done now, as one batch. Batches are done in the order taken.
     pub fn take_batch(&mut self, now: Now) -> Option<Vec<Request>> {
+        let next_time = planted!(IdentifierAfterMessage) && !self.batch.is_empty();
         if self.durable
+            && !next_time
             && let Some(identifiers) = self.inbound.changed()
         {
             self.batch.push(Request::SaveInbound(identifiers));
@@ -420,16 +430,14 @@ impl Session {
             if let Some(RetainedFrom { through, after_topic }) = granted.retained {
                 self.scans.push(Scan { filter: name.clone(), through, after_topic });
             }
-            self.subscriptions.insert(Subscription {
-                filter: name,
-                options: options_of(&filter, identifier),
-                start: granted.start,
-            });
+            let options = options_of(&filter, identifier);
+            self.note_lowered(&name, options.qos, granted.at);
+            self.subscriptions.insert(Subscription { filter: name, options, start: granted.start });
         }
         self.outbound.unpause();
         let packet_id = packet_id.try_into().expect("an identifier in use is not 0");
         let suback = SubAck { packet_id, reasons, properties: Default::default() };
-        self.wire.packet(&Packet::SubAck(suback));
+        self.answer(&Packet::SubAck(suback));
     }
 
     fn unsubscribed(&mut self, packet_id: u16, filters: &[crate::protocol::TopicFilter], existed: &[bool]) {
@@ -443,7 +451,15 @@ impl Session {
         let packet_id = packet_id.try_into().expect("an identifier in use is not 0");
         let reasons = existed.iter().map(reason).collect();
         let unsuback = UnsubAck { packet_id, reasons, properties: Default::default() };
-        self.wire.packet(&Packet::UnsubAck(unsuback));
+        self.answer(&Packet::UnsubAck(unsuback));
+    }
+
+    /// Sends what is owed to the client. What is too large for it must be neither sent [MQTT-3.1.2-24] nor left out
+    /// [MQTT-3.8.4-1]: the connection ends.
+    fn answer(&mut self, packet: &Packet) {
+        if self.wire.packet(packet).is_err() {
+            self.disconnect(ReasonCode::PacketTooLarge);
+        }
     }
 
     /// What the outbound side could take now.

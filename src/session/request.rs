@@ -147,6 +147,8 @@ pub enum Done {
 pub struct Granted {
     /// It begins after this LSN.
     pub start: u64,
+    /// The last LSN before the SUBSCRIBE's place in the order.
+    pub at: u64,
     /// Retained messages to be sent (Retain Handling was judged); `None`: no others than before.
     pub retained: Option<RetainedFrom>,
 }

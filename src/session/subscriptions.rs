@@ -66,30 +66,31 @@ const TRIED: usize = 16;
 pub struct Subscriptions {
     /// By filter.
     list: Vec<Subscription>,
-    /// The filters of the list, once they are many.
-    index: Option<TopicTree<ByteString>>,
+    /// The same by what they match, once they are many.
+    index: Option<TopicTree<Subscription>>,
     /// Shared subscriptions, by filter: what their groups get is no concern of the others'.
     shared: Vec<Subscription>,
+    /// Filters that were lowered to QoS 0 on this connection, and the LSN up to which the session's logs have what they
+    /// matched.
+    lowered: Vec<(ByteString, u64)>,
 }
 
 impl Subscriptions {
     /// Adds one, or replaces the one with the same filter [MQTT-3.8.4-3].
     pub fn insert(&mut self, subscription: Subscription) {
         let shared = subscription.is_shared();
+        if let Some(index) = self.index.as_mut().filter(|_| !shared) {
+            index.insert(&subscription.filter, subscription.clone());
+        }
         let list = if shared { &mut self.shared } else { &mut self.list };
         match find(list, &subscription.filter) {
             Ok(at) => list[at] = subscription,
-            Err(at) => {
-                if let Some(index) = self.index.as_mut().filter(|_| !shared) {
-                    index.insert(&subscription.filter, subscription.filter.clone());
-                }
-                list.insert(at, subscription);
-            }
+            Err(at) => list.insert(at, subscription),
         }
         if self.index.is_none() && self.list.len() > TRIED {
             let index = self.index.insert(TopicTree::new());
             for held in &self.list {
-                index.insert(&held.filter, held.filter.clone());
+                index.insert(&held.filter, held.clone());
             }
         }
     }
@@ -104,6 +105,19 @@ impl Subscriptions {
             index.remove(filter);
         }
         true
+    }
+
+    /// The one with this filter is lowered to QoS 0, behind this LSN.
+    pub(super) fn lowered(&mut self, filter: &ByteString, through: u64) {
+        self.lowered.retain(|(known, _)| known != filter);
+        self.lowered.push((filter.clone(), through));
+    }
+
+    /// Whether the logs have a message, though every subscription that wants it is at QoS 0 by now.
+    pub(super) fn comes_from_logs(&self, delivery: &Delivery<'_>, lsn: u64) -> bool {
+        let had =
+            |(filter, through): &(ByteString, u64)| lsn <= *through && topic_matches(filter, delivery.topic);
+        delivery.qos > 0 && self.lowered.iter().any(had)
     }
 
     /// Those in force.
@@ -125,11 +139,9 @@ impl Subscriptions {
     /// Calls `found` with every subscription that matches a topic and began before an LSN, but for the shared ones.
     fn for_each_match(&self, topic: &str, lsn: u64, mut found: impl FnMut(&Subscription)) {
         match &self.index {
-            Some(index) => index.for_each_match(topic, |filter| {
-                if let Ok(at) = find(&self.list, filter)
-                    && self.list[at].start < lsn
-                {
-                    found(&self.list[at]);
+            Some(index) => index.for_each_match(topic, |held| {
+                if held.start < lsn {
+                    found(held);
                 }
             }),
             None => {

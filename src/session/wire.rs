@@ -26,7 +26,8 @@ pub(super) struct PublishHeader<'a> {
     pub(super) identifiers: &'a [u32],
 }
 
-/// The client does not take packets of this size: the message is as if it had been sent [MQTT-3.1.2-25].
+/// The client does not take packets of this size. A message is then as if it had been sent [MQTT-3.1.2-25]; an answer that
+/// is owed ends the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
@@ -112,12 +113,14 @@ impl Wire {
     }
 
     /// Encodes any other packet, unless it is too large for the client.
-    pub(super) fn packet(&mut self, packet: &Packet) {
+    pub(super) fn packet(&mut self, packet: &Packet) -> Result<(), TooLarge> {
         let before = self.output.len();
         protocol::encode(packet, self.version, &mut self.output)
             .expect("packets of our own making are valid");
         if self.output.len() - before > self.maximum_packet_size {
             self.output.truncate(before);
+            return Err(TooLarge);
         }
+        Ok(())
     }
 }

@@ -17,13 +17,16 @@ use bincode::{Decode, Encode};
 /// What a wall clock says: [`SystemTime::now`], or what a test wants it to be.
 pub type WallClock = fn() -> SystemTime;
 
+/// What goes on evenly: [`Instant::now`], or the time of a simulator.
+pub type MonotonicClock = fn() -> Instant;
+
 /// The store's clock. Copies show the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
     started_at_millis: u64,
     /// `None`: it stands still.
-    wall: Option<WallClock>,
+    hands: Option<(WallClock, MonotonicClock)>,
 }
 
 /// Both clocks at one moment, as a batch notes them.
@@ -40,14 +43,14 @@ const JUMP_MILLIS: u64 = 1_000;
 
 impl Clock {
     /// Goes on from a note; without one, from the wall clock.
-    pub(crate) fn resume(mark: Option<TimeMark>, wall: WallClock) -> Clock {
+    pub(crate) fn resume(mark: Option<TimeMark>, wall: WallClock, monotonic: MonotonicClock) -> Clock {
         let started_at_millis = resumed(mark, unix_millis(wall()));
-        Clock { started: Instant::now(), started_at_millis, wall: Some(wall) }
+        Clock { started: monotonic(), started_at_millis, hands: Some((wall, monotonic)) }
     }
 
     /// A clock that stands still, for a simulator, which has a time of its own.
     pub(crate) fn standing(now_millis: u64) -> Clock {
-        Clock { started: Instant::now(), started_at_millis: now_millis, wall: None }
+        Clock { started: Instant::now(), started_at_millis: now_millis, hands: None }
     }
 
     /// The store's time, in milliseconds since the Unix epoch. Never goes back.
@@ -57,7 +60,7 @@ impl Clock {
 
     /// Milliseconds since the store was opened.
     pub fn elapsed_millis(&self) -> u64 {
-        if self.wall.is_some() { millis(self.started.elapsed()) } else { 0 }
+        self.hands.map_or(0, |(_, monotonic)| millis(monotonic().saturating_duration_since(self.started)))
     }
 
     /// The instant of so many milliseconds since the store was opened.
@@ -68,7 +71,10 @@ impl Clock {
     /// This moment, to be noted.
     pub(crate) fn mark(&self) -> TimeMark {
         let store_millis = self.now_millis();
-        TimeMark { store_millis, wall_millis: self.wall.map_or(store_millis, |wall| unix_millis(wall())) }
+        TimeMark {
+            store_millis,
+            wall_millis: self.hands.map_or(store_millis, |(wall, _)| unix_millis(wall())),
+        }
     }
 }
 
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_clock_starts_where_the_note_says_and_does_not_go_back() {
-        let clock = Clock::resume(Some(mark(7, u64::MAX)), SystemTime::now);
+        let clock = Clock::resume(Some(mark(7, u64::MAX)), SystemTime::now, Instant::now);
         let (first, second) = (clock.now_millis(), clock.now_millis());
         assert!(7 <= first && first <= second);
         assert!(clock.mark().store_millis >= second);

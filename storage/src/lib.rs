@@ -19,17 +19,39 @@
 //! `retained` read them, `recovery` begins, `trim` and `sweep` clean up; `check`, `repair` and `files` are for a store that is
 //! stopped, or damaged.
 //!
-//! This crate knows no MQTT packet, no socket and no asynchronous runtime.
+//! This crate knows no MQTT packet, no socket and no asynchronous runtime. Without the feature `rocksdb` it has the engine in memory
+//! alone, and of what serves only stores on a disk some code that nobody calls.
+#![cfg_attr(not(feature = "rocksdb"), allow(dead_code, unused_imports))]
+
+/// Whether a bug on purpose is active: `planted!(AckBeforeCommit)`, see [`planted::Fault`].
+#[cfg(feature = "planted-faults")]
+#[macro_export]
+macro_rules! planted {
+    ($fault:ident) => {
+        $crate::planted::is($crate::planted::Fault::$fault)
+    };
+}
+
+/// Whether a bug on purpose is active: never, in this build.
+#[cfg(not(feature = "planted-faults"))]
+#[macro_export]
+macro_rules! planted {
+    ($fault:ident) => {
+        false
+    };
+}
 
 mod backlog;
 mod border;
 mod catalog;
+#[cfg(feature = "rocksdb")]
 mod check;
 mod clock;
 mod committer;
 mod drops;
 mod engine;
 mod error;
+#[cfg(feature = "rocksdb")]
 mod files;
 mod floors;
 mod groups;
@@ -43,12 +65,15 @@ mod migration;
 mod options;
 mod outcome;
 mod packet_ids;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
 mod quarantine;
 mod quotas;
 mod read;
 mod reader;
 mod record;
 mod recovery;
+#[cfg(feature = "rocksdb")]
 mod repair;
 mod retained;
 mod shared;
@@ -63,11 +88,12 @@ mod transaction;
 mod trim;
 
 pub use backlog::{Backlog, Excess};
+#[cfg(feature = "rocksdb")]
 pub use check::{
     CheckCounts, CheckReport, Checker, DropView, ExchangeView, Finding, FindingKind, Inspection, LogRange,
     MessageView, Selection, SessionView, SubscriptionView,
 };
-pub use clock::{Clock, WallClock};
+pub use clock::{Clock, MonotonicClock, WallClock};
 pub use drops::{DropReason, Dropped, Drops};
 pub use engine::memory::{Crashed, Fault, Memory, Survivors};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
@@ -87,6 +113,7 @@ pub use read::{Budget, Pass};
 pub use reader::{Reader, Wake, Watch};
 pub use record::encode_message;
 pub use recovery::{InDoubt, Recovery};
+#[cfg(feature = "rocksdb")]
 pub use repair::{RepairError, RepairReport, repair_copy, repair_with_backup};
 pub use retained::RetainedPage;
 pub use statistics::Statistics;

@@ -1,11 +1,9 @@
 //! How a store is opened.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::WallClock;
-
-use crate::{Limits, Memory};
+use crate::{Limits, Memory, MonotonicClock, WallClock};
 
 /// How a store is opened. [`Options::new`] gives the values that a broker wants.
 #[derive(Debug, Clone)]
@@ -29,6 +27,8 @@ pub struct Options {
     pub will_grace: Duration,
     /// Where the time comes from; see [`crate::Clock`] for what is made of it.
     pub wall_clock: WallClock,
+    /// What measures the time while the store is open.
+    pub monotonic_clock: MonotonicClock,
 }
 
 impl Options {
@@ -49,6 +49,7 @@ impl Options {
             space: Space::default(),
             will_grace: Duration::from_secs(60),
             wall_clock: SystemTime::now,
+            monotonic_clock: Instant::now,
         }
     }
 }

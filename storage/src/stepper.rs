@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::committer;
+use crate::health::Level;
 use crate::shared::Shared;
 
 /// Does the work of the threads that a store opened with [`Store::open_stepped`](crate::Store::open_stepped) does not have.
@@ -28,6 +29,12 @@ impl Stepper {
     /// What the interval mode does now and then: brings to the disk what was written.
     pub fn sync(&mut self) {
         committer::sync_now(&self.shared);
+    }
+
+    /// What the look at the space finds now and then: whether the disk is full, by the watermark.
+    pub fn find_space(&mut self, full: bool) {
+        let level = if full { Level::Full } else { Level::Enough };
+        self.shared.board.set_space(level, 0);
     }
 
     /// Wakes the many readers of a log that the committer leaves to the notifier.

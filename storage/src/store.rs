@@ -57,7 +57,7 @@ impl Store {
     ///
     /// When the directory is in use, holds something else or data of a newer version, or cannot be read.
     pub fn open(options: Options) -> Result<(Store, Recovery), OpenError> {
-        let (shared, recovery) = open(options, None)?;
+        let (shared, recovery) = open(options, Time::Hands)?;
         let threads = Mutex::new(start_threads(&shared));
         Ok((Store { handle: Arc::new(Handle { shared, threads }) }, recovery))
     }
@@ -69,7 +69,20 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn open_stepped(options: Options, now_millis: u64) -> Result<(Store, Stepper, Recovery), OpenError> {
-        let (shared, recovery) = open(options, Some(now_millis))?;
+        Store::stepped(options, Time::Stands(now_millis))
+    }
+
+    /// The same with a time that goes on, as the clocks of the options have it: for a simulator that drives a whole broker.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_stepped_by_clocks(options: Options) -> Result<(Store, Stepper, Recovery), OpenError> {
+        Store::stepped(options, Time::Hands)
+    }
+
+    fn stepped(options: Options, time: Time) -> Result<(Store, Stepper, Recovery), OpenError> {
+        let (shared, recovery) = open(options, time)?;
         let stepper = Stepper::new(shared.clone());
         let store = Store { handle: Arc::new(Handle { shared, threads: Mutex::default() }) };
         Ok((store, stepper, recovery))
@@ -107,6 +120,11 @@ impl Store {
     /// The logs that a publish of QoS 1 or 2 on this topic goes to, as of now. Quick, and shared among threads.
     pub fn route(&self, topic: &str) -> Targets {
         self.handle.shared.routes.read().targets(topic)
+    }
+
+    /// Whether it reads from memory: then nothing that it is asked for waits for a disk.
+    pub fn is_in_memory(&self) -> bool {
+        self.handle.shared.options.memory.is_some()
     }
 
     /// The last published LSN: everything at or below is readable.
@@ -359,8 +377,16 @@ fn needs_fence(operation: &Operation) -> bool {
     )
 }
 
-/// Opens the engine, recovers what it has, and settles what a crash has interrupted. A simulator says what time it is.
-fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>, Recovery), OpenError> {
+/// Where an open store has its time from.
+enum Time {
+    /// The clocks of its options.
+    Hands,
+    /// It is this moment, in milliseconds since the Unix epoch, as long as the store is open.
+    Stands(u64),
+}
+
+/// Opens the engine, recovers what it has, and settles what a crash has interrupted.
+fn open(options: Options, time: Time) -> Result<(Arc<Shared>, Recovery), OpenError> {
     let began = Instant::now();
     let floors = Floors::default();
     let Opened { engine, mark, in_doubt } = open_engine(&options, &floors)?;
@@ -372,9 +398,11 @@ fn open(options: Options, simulated_millis: Option<u64>) -> Result<(Arc<Shared>,
     let interrupted_sessions = catalog.connected;
 
     let directory = options.directory.clone();
-    let clock = match simulated_millis {
-        Some(now_millis) => Clock::standing(now_millis),
-        None => Clock::resume((!new).then_some(state.time), options.wall_clock),
+    let clock = match time {
+        Time::Stands(now_millis) => Clock::standing(now_millis),
+        Time::Hands => {
+            Clock::resume((!new).then_some(state.time), options.wall_clock, options.monotonic_clock)
+        }
     };
     let shared = Arc::new(Shared::new(options, engine, catalog, routes, floors, clock));
     shared.set_recovered_commit(state.commit);

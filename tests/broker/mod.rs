@@ -227,6 +227,12 @@ impl Broker {
         begun.elapsed()
     }
 
+    /// Starts it on the data that is there, set up in another way.
+    pub(crate) fn start_again_as(&mut self, setup: Setup) {
+        self.setup = setup;
+        self.start_again();
+    }
+
     /// SIGKILL, then another start.
     pub(crate) fn kill_and_start_again(&mut self) {
         self.kill();

@@ -1,10 +1,8 @@
-//! WebSocket handshakes: who is let in, and what the others are told.
+//! WebSocket handshakes: who is let in, and what the others are told. What MQTT asks of them, tests/conformance shows.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-
-use barnacle_wire::{Connect, Version};
 
 use crate::broker::{Broker, Setup};
 
@@ -34,37 +32,12 @@ fn expect_status(answer: &str, status: u16) {
 }
 
 #[test]
-fn mqtt_goes_over_websocket() {
-    let broker = Setup::new().websocket().start();
-    let (mut stream, answer) = ask(&broker, "/mqtt", "Sec-WebSocket-Protocol: other, mqtt\r\n");
-    expect_status(&answer, 101);
-    assert!(answer.contains("sec-websocket-protocol: mqtt\r\n"), "[MQTT-6.0.0-4] {answer}");
-    // CONNECT in two binary frames, masked with zeroes: a packet may span frames [MQTT-6.0.0-2].
-    let connect = Connect::new(Version::V311, "one").encode();
-    for part in connect.chunks(connect.len() / 2 + 1) {
-        let length = u8::try_from(part.len()).expect("half a CONNECT is short");
-        stream.write_all(&[&[0x82, 0x80 | length, 0, 0, 0, 0], part].concat()).expect("the broker reads");
-    }
-    let mut frame = [0; 6];
-    stream.read_exact(&mut frame).expect("CONNACK comes");
-    assert_eq!(frame, [0x82, 4, 0x20, 2, 0, 0], "CONNACK in a binary frame [MQTT-6.0.0-1]");
-}
-
-#[test]
 fn another_path_is_not_found() {
     let broker = Setup::new().websocket().start();
     for path in ["/", "/mqtt/", "/mqtt2", "/../mqtt"] {
         expect_status(&ask(&broker, path, MQTT).1, 404);
     }
     expect_status(&ask(&broker, "/mqtt?token=x", MQTT).1, 101);
-}
-
-#[test]
-fn without_the_subprotocol_there_is_no_websocket() {
-    let broker = Setup::new().websocket().start();
-    for headers in ["", "Sec-WebSocket-Protocol: chat\r\n"] {
-        expect_status(&ask(&broker, "/mqtt", headers).1, 400);
-    }
 }
 
 #[test]

@@ -183,7 +183,9 @@ fn program(text: &str) -> String {
 }
 
 fn make_targets(text: &str) -> BTreeSet<String> {
-    let name = |rest: &str| rest.chars().take_while(|letter| letter.is_ascii_lowercase()).collect::<String>();
+    let name = |rest: &str| {
+        rest.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '-').collect::<String>()
+    };
     let quoted = text.split("`make ").skip(1).map(name);
     let typed = text.lines().filter_map(|line| line.strip_prefix("make ")).map(name);
     quoted.chain(typed).collect()

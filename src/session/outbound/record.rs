@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::Outbound;
 use super::identifiers::REACH;
+use crate::planted;
 use crate::protocol::{AckKind, ReasonCode};
 use crate::session::wire::Wire;
 use crate::session::{Now, Place};
@@ -119,7 +120,10 @@ impl Outbound {
         if self.hold == Hold::UntilRecorded {
             self.hold = Hold::UntilDurable;
         }
-        let record = self.record();
+        let mut record = self.record();
+        if planted!(PositionBeforeExchanges) {
+            record.open.retain(|exchange| exchange.received);
+        }
         self.identifiers.record_submitted(record.open.iter().map(|exchange| exchange.packet_id));
         record
     }

@@ -118,7 +118,7 @@ impl Client {
         let answer = |request: &Request| match request {
             Request::Publish(_) => Done::Published { matched: true },
             Request::Subscribe { filters, .. } => Done::Subscribed(
-                filters.iter().flatten().map(|_| Granted { start: 100, retained: None }).collect(),
+                filters.iter().flatten().map(|_| Granted { start: 100, at: 100, retained: None }).collect(),
             ),
             Request::Unsubscribe { filters, .. } => Done::Unsubscribed(vec![true; filters.len()]),
             _ => Done::Kept,

@@ -133,3 +133,21 @@ fn subscribing_again_without_retained_messages_ends_no_scan_under_way() {
     client.commit();
     assert_eq!(client.session.want(), Want::Retained { scan, room: 256 });
 }
+
+/// Found by the simulator (seed 138): the mailbox and the log both brought a message that was published before its
+/// subscription was lowered, and QoS 0 is at most once.
+#[test]
+fn what_was_published_before_a_subscription_was_lowered_comes_from_the_log_alone() {
+    let mut client = Client::stored(OutboundRecord::default());
+    client.receive(subscribe("#", QoS::AtMostOnce));
+    let batch = client.batch().expect("a subscription");
+    let done = batch.iter().map(|request| match request {
+        Request::Subscribe { .. } => Done::Subscribed(vec![Granted { start: 0, at: 100, retained: None }]),
+        _ => Done::Kept,
+    });
+    let done = done.collect();
+    client.session.done(batch, done, &Kept::nothing_to_keep());
+    assert_eq!(client.session.take_from_mailbox(100, None, &message(2), client.now), Taken::Unwanted);
+    assert_eq!(client.take(100, 2), Taken::Sent);
+    assert_eq!(client.session.take_from_mailbox(101, None, &message(2), client.now), Taken::Sent);
+}

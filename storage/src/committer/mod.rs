@@ -133,7 +133,23 @@ fn commit(
         apply.finish()
     };
     add(&shared.counters.transactions, waiting.len() as u64);
+    if crate::planted!(AckBeforeCommit) {
+        acknowledge_before_commit(shared, waiting, &prepared);
+    }
     write_and_publish(shared, prepared)
+}
+
+/// The planted fault of this name. A store with threads takes its time then, as one that writes behind does.
+fn acknowledge_before_commit(
+    shared: &Shared,
+    waiting: &mut Vec<(Done, Option<Applied>)>,
+    prepared: &Prepared,
+) {
+    let published = Published { head: prepared.head, commit: prepared.commit, logs: Vec::new() };
+    answer(std::mem::take(waiting), &Ok(published));
+    if shared.options.memory.is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
 }
 
 /// Writes a batch and publishes it.

@@ -84,6 +84,7 @@ impl Apply<'_> {
                 let subscription = &mut session.subscriptions[at];
                 if !subscription.held {
                     subscription.start = last;
+                    subscription.start.0 += u64::from(crate::planted!(StartOffByOne));
                     subscription.held = true;
                 }
                 subscription.hold_again(membership, position);

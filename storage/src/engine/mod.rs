@@ -23,6 +23,7 @@ mod batch;
 #[cfg(test)]
 mod contract;
 pub(crate) mod memory;
+#[cfg(feature = "rocksdb")]
 pub(crate) mod rocks;
 
 use std::path::PathBuf;
@@ -51,7 +52,18 @@ pub(crate) fn open(options: &Options, floors: &Floors) -> Result<Opened, OpenErr
         let (engine, marked) = memory::MemoryEngine::open(memory, floors)?;
         return Ok(Opened { engine: Box::new(engine), mark: Mark::At(marked), in_doubt: Vec::new() });
     }
+    on_disk(options, floors)
+}
+
+#[cfg(feature = "rocksdb")]
+fn on_disk(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
     rocks::RocksDb::open(options, floors)
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn on_disk(options: &Options, _floors: &Floors) -> Result<Opened, OpenError> {
+    let reason = "this program was built without RocksDB, and keeps nothing on a disk".to_owned();
+    Err(OpenError::Unreadable { directory: options.directory.clone(), reason })
 }
 
 /// What keeps the rows; see the module's documentation for what it promises.

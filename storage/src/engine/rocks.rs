@@ -314,6 +314,9 @@ impl View for Open {
         if let Some(to) = to {
             options.set_iterate_upper_bound(to);
         }
+        // One `#` over all retained topics must not push everything else out of the cache, nor fill it for nothing: a
+        // scan passes each block once.
+        options.fill_cache(family != keys::RETAINED);
         Box::new(Rows(db.raw_iterator_cf_opt(handle(db, family), options)))
     }
 }

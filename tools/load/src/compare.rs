@@ -29,7 +29,7 @@ pub(crate) fn run(comparison: &Comparison, json: bool) -> Result<Vec<Report>, Lo
     for round in 0..comparison.rounds {
         for &kind in &comparison.brokers {
             for &scenario in &comparison.scenarios {
-                let broker = Broker::start(kind, comparison)?;
+                let broker = Broker::start(kind, &comparison.programs)?;
                 if round == 0 && !configurations.contains(&broker.configuration) {
                     configurations.push(broker.configuration.clone());
                 }

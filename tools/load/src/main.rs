@@ -2,10 +2,13 @@
 //!
 //! The way of a run: [`options`] say what is wanted, [`scenario`] sets it up and runs [`publisher`]s and a
 //! [`subscriber`] on one thread, [`payload`] numbers the messages and checks them on arrival, [`report`] prints.
-//! [`compare`] starts [`brokers`] in turn and runs the same load on each; [`raw_store`] is the limit to compare with.
+//! [`compare`] starts [`brokers`] in turn and runs the same load on each; [`many`] makes sessions, filters and retained topics
+//! by the hundred thousand and lets a [`watch`] look after time and memory; [`raw_store`] is the limit to compare with.
 
 mod brokers;
 mod compare;
+mod connection;
+mod many;
 mod options;
 mod payload;
 mod publisher;
@@ -14,6 +17,7 @@ mod raw_store;
 mod report;
 mod scenario;
 mod subscriber;
+mod watch;
 
 use clap::Parser;
 use options::{Command, Options};
@@ -82,6 +86,10 @@ fn run(options: &Options) -> Result<Vec<Report>, LoadError> {
         Command::Drain { load } => vec![printed(scenario::drain(load)?, options.json)],
         Command::Live { load } => vec![printed(scenario::live(load)?, options.json)],
         Command::Compare(comparison) => compare::run(comparison, options.json)?,
+        Command::Many(many) => {
+            many::run(many, options.json)?;
+            Vec::new()
+        }
         #[cfg(feature = "rocksdb")]
         Command::Rocksdb(raw) => {
             raw_store::run(raw, options.json)?;

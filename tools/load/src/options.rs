@@ -40,10 +40,15 @@ pub(crate) enum Command {
     },
     /// Start brokers in turn, run the same load on each, print medians and ratios.
     Compare(Comparison),
+    /// Start Barnacle for many sessions, filters, matches and retained topics in turn; print what they cost.
+    Many(Many),
     /// Write records of the same size to RocksDB with a sync for each batch: the limit to compare with.
     #[cfg(feature = "rocksdb")]
     Rocksdb(RawStore),
 }
+
+/// A prime that no sensible number of topics is a multiple of.
+const SPREAD: u64 = 1_000_003;
 
 /// The load on one broker.
 #[derive(Args, Clone, Debug)]
@@ -85,6 +90,12 @@ pub(crate) struct Shape {
     /// Topics are PREFIX/0, PREFIX/1, …, the filter is PREFIX/#.
     #[arg(long, default_value = "load")]
     pub(crate) topic: String,
+    /// Topics that all publishers spread their messages over; 0: each publisher has one of its own.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) topics: u32,
+    /// Publish with the RETAIN flag.
+    #[arg(long)]
+    pub(crate) retain: bool,
     /// Client identifier of the subscriber.
     #[arg(long, default_value = "load-session")]
     pub(crate) session: String,
@@ -98,6 +109,20 @@ impl Shape {
     pub(crate) fn share(&self, publisher: u32) -> u64 {
         let publishers = u64::from(self.publishers);
         self.count / publishers + u64::from(u64::from(publisher) < self.count % publishers)
+    }
+
+    /// Which topic message `number` of `publisher` goes to: the last level of its name.
+    ///
+    /// Spread messages take the topics in an order that jumps about, and each topic equally often when the number of
+    /// messages is a multiple of theirs.
+    pub(crate) fn topic_number(&self, publisher: u32, number: u64) -> u64 {
+        match self.topics {
+            0 => u64::from(publisher),
+            topics => {
+                let in_all = number * u64::from(self.publishers) + u64::from(publisher);
+                in_all.wrapping_mul(SPREAD) % u64::from(topics)
+            }
+        }
     }
 }
 
@@ -132,6 +157,15 @@ pub(crate) struct Comparison {
     /// Which scenarios.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "queue,live")]
     pub(crate) scenarios: Vec<ScenarioKind>,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+/// The brokers that this program starts.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Programs {
     /// The barnacle binary; without it the one beside this program.
     #[arg(long)]
     pub(crate) barnacle: Option<PathBuf>,
@@ -144,8 +178,47 @@ pub(crate) struct Comparison {
     /// Where the brokers keep their data; without it the system's temporary directory.
     #[arg(long)]
     pub(crate) work_dir: Option<PathBuf>,
+}
+
+/// Many of everything, each on a fresh broker.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Many {
+    /// What there shall be many of.
+    #[arg(value_enum, default_value = "all")]
+    pub(crate) what: ManyKind,
+    /// Offline sessions, each with a filter of its own.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) sessions: u32,
+    /// Filters of one session.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) filters: u32,
+    /// Filters that one message matches, all of one session, then each of a session of its own; at most 1,024.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) matches: u32,
+    /// Retained topics.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) retained: u32,
+    /// Messages to publish once the many are there.
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) messages: u64,
+    /// Payload in bytes, at least 12.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(12..=65_536))]
+    pub(crate) size: u32,
     #[command(flatten)]
-    pub(crate) shape: Shape,
+    pub(crate) programs: Programs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManyKind {
+    All,
+    /// Offline sessions, each with a filter of its own.
+    Sessions,
+    /// Filters of one session.
+    Filters,
+    /// Filters that match one message.
+    Matches,
+    /// Retained topics, and `#` from a slow client and a quick one.
+    Retained,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -23,6 +23,8 @@ pub(crate) struct Published {
     pub(crate) acknowledged: u64,
     /// Microseconds from the write of a message to its last acknowledgement.
     pub(crate) latency: Histogram<u64>,
+    /// The longest time between two acknowledgements.
+    pub(crate) longest_pause: Duration,
 }
 
 /// Publishes everything that is the share of publisher `index`.
@@ -63,7 +65,8 @@ struct Publisher {
     share: u64,
     qos: u8,
     window: u64,
-    /// Fixed header, topic; the packet identifier follows.
+    shape: Shape,
+    /// Fixed header and topic of a message; the packet identifier follows. With one topic it is the same for all.
     head: Vec<u8>,
     /// What stands between packet identifier and payload.
     properties: &'static [u8],
@@ -78,23 +81,19 @@ struct Publisher {
     first_acknowledgement: Option<Instant>,
     last_acknowledgement: Option<Instant>,
     latency: Histogram<u64>,
+    longest_pause: Duration,
 }
 
 impl Publisher {
     fn new(shape: &Shape, index: u32, window: u16) -> Publisher {
-        let topic = format!("{}/{index}", shape.topic);
         let properties: &[u8] = if shape.protocol.version() == Version::V5 { &[0] } else { &[] };
-        let length = 2 + topic.len() + 2 + properties.len() + shape.size as usize;
-        let mut head = vec![kind::PUBLISH << 4 | shape.qos << 1];
-        put_variable(&mut head, u32::try_from(length).expect("the size is bounded by the command line"));
-        head.extend_from_slice(&u16::try_from(topic.len()).expect("a short topic").to_be_bytes());
-        head.extend_from_slice(topic.as_bytes());
         Publisher {
             index,
             share: shape.share(index),
             qos: shape.qos,
             window: u64::from(window),
-            head,
+            shape: shape.clone(),
+            head: Vec::new(),
             properties,
             filler: Filler::new(shape.size as usize),
             sent: 0,
@@ -105,6 +104,7 @@ impl Publisher {
             first_acknowledgement: None,
             last_acknowledgement: None,
             latency: latency_histogram(),
+            longest_pause: Duration::ZERO,
         }
     }
 
@@ -124,6 +124,9 @@ impl Publisher {
         }
         let now = Instant::now();
         while self.sent < end {
+            if self.head.is_empty() || self.shape.topics > 0 {
+                self.write_head();
+            }
             out.extend_from_slice(&self.head);
             out.extend_from_slice(&self.packet_id(self.sent).to_be_bytes());
             out.extend_from_slice(self.properties);
@@ -132,6 +135,18 @@ impl Publisher {
             self.sent_at[place] = now;
             self.sent += 1;
         }
+    }
+
+    /// Writes fixed header and topic of the next message.
+    fn write_head(&mut self) {
+        let shape = &self.shape;
+        let topic = format!("{}/{}", shape.topic, shape.topic_number(self.index, self.sent));
+        let length = 2 + topic.len() + 2 + self.properties.len() + shape.size as usize;
+        self.head.clear();
+        self.head.push(kind::PUBLISH << 4 | self.qos << 1 | u8::from(shape.retain));
+        put_variable(&mut self.head, u32::try_from(length).expect("the size is bounded by the command line"));
+        self.head.extend_from_slice(&u16::try_from(topic.len()).expect("a short topic").to_be_bytes());
+        self.head.extend_from_slice(topic.as_bytes());
     }
 
     /// Takes one packet of the broker; what it asks for goes to `out`.
@@ -161,6 +176,8 @@ impl Publisher {
         }
         self.acknowledged += 1;
         self.first_acknowledgement.get_or_insert(now);
+        let pause = now.duration_since(self.last_acknowledgement.unwrap_or(now));
+        self.longest_pause = self.longest_pause.max(pause);
         self.last_acknowledgement = Some(now);
         let latency = now.duration_since(self.sent_at[self.place(number)]);
         self.latency.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
@@ -194,6 +211,7 @@ impl Publisher {
             last_acknowledgement: last,
             acknowledged: self.acknowledged,
             latency: self.latency,
+            longest_pause: self.longest_pause,
         })
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct PublishReport {
     pub(crate) latency_p50_us: u64,
     pub(crate) latency_p99_us: u64,
     pub(crate) latency_max_us: u64,
+    /// The longest that one publisher went without an acknowledgement, in milliseconds.
+    pub(crate) longest_pause_ms: f64,
 }
 
 /// What the session saw.
@@ -72,12 +74,14 @@ impl Report {
         let acknowledged = busy.iter().map(|one| one.acknowledged).sum();
         let first = busy.iter().map(|one| one.first_acknowledgement).min();
         let last = busy.iter().map(|one| one.last_acknowledgement).max();
+        let longest_pause = busy.iter().map(|one| one.longest_pause).max();
         self.published = Some(PublishReport {
             acknowledged,
             per_second: first.zip(last).map_or(0.0, |(first, last)| rate(acknowledged, first, last)),
             latency_p50_us: latency.value_at_quantile(0.5),
             latency_p99_us: latency.value_at_quantile(0.99),
             latency_max_us: latency.max(),
+            longest_pause_ms: longest_pause.unwrap_or_default().as_secs_f64() * 1e3,
         });
     }
 

@@ -1,9 +1,10 @@
 //! The scenarios on one broker. Everything runs on one thread: it shares the processor with the broker.
 
+use crate::connection::open;
 use crate::options::{Load, Shape};
 use crate::publisher::{Published, publish};
 use crate::report::{Report, processor_seconds};
-use crate::subscriber::{Received, Subscriber, make_session, open};
+use crate::subscriber::{Received, Subscriber, make_session};
 use crate::{During, LoadError};
 use barnacle_wire::frames::FrameBuffer;
 use barnacle_wire::{Connect, Version};
@@ -61,7 +62,7 @@ fn measured(
 }
 
 /// Connects all publishers, then lets them go at once.
-async fn publish_all(load: &Load) -> Result<Vec<Published>, LoadError> {
+pub(crate) async fn publish_all(load: &Load) -> Result<Vec<Published>, LoadError> {
     let shape = &load.shape;
     let mut connected = Vec::new();
     for index in 0..shape.publishers {

@@ -1,12 +1,13 @@
 //! The persistent session: made, left, resumed and drained.
 
+use crate::connection::{close, open, read_one};
 use crate::options::{Load, Shape};
 use crate::payload::Account;
 use crate::{During, LoadError};
 use barnacle_wire::frames::{Frame, FrameBuffer, fill};
-use barnacle_wire::{ConnAck, Connect, Disconnect, Packet, Property, Subscribe, Version, kind, parse};
+use barnacle_wire::{Connect, Packet, Property, Subscribe, Version, kind};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// What the session received.
@@ -15,22 +16,6 @@ pub(crate) struct Received {
     pub(crate) first_message: Instant,
     pub(crate) last_message: Instant,
     pub(crate) account: Account,
-}
-
-/// Opens a connection; the CONNACK must accept it.
-pub(crate) async fn open(load: &Load, connect: &Connect) -> Result<(TcpStream, ConnAck), LoadError> {
-    let stream =
-        TcpStream::connect((load.host.as_str(), load.port)).await.during("connecting to the broker")?;
-    stream.set_nodelay(true).during("setting TCP_NODELAY")?;
-    let mut stream = stream;
-    stream.write_all(&connect.encode()).await.during("sending CONNECT")?;
-    let Packet::ConnAck(connack) = read_one(&mut stream, connect.version, &load.shape).await? else {
-        return Err(LoadError::Unexpected("the first packet is not CONNACK".to_owned()));
-    };
-    if connack.reason != 0 {
-        return Err(LoadError::Refused(connack.reason));
-    }
-    Ok((stream, connack))
 }
 
 /// CONNECT of the subscriber.
@@ -44,51 +29,35 @@ pub(crate) fn connect(shape: &Shape, clean_start: bool) -> Connect {
     connect
 }
 
-/// Makes the session anew, with its subscription and nothing queued; leaves it offline.
+/// Makes the session anew, with a subscription to all topics of the load and nothing queued; leaves it offline.
 pub(crate) async fn make_session(load: &Load) -> Result<(), LoadError> {
+    make_session_with(load, &[format!("{}/#", load.shape.topic)]).await
+}
+
+/// Makes the session anew with subscriptions to `filters`.
+pub(crate) async fn make_session_with(load: &Load, filters: &[String]) -> Result<(), LoadError> {
     // In 3.1.1 a clean session ends with its connection, so that one is needed to clear and another to keep.
     let clear = connect(&load.shape, true);
     let (mut stream, _) = open(load, &clear).await?;
     close(&mut stream, clear.version).await?;
     let (mut stream, _) = open(load, &connect(&load.shape, false)).await?;
-    subscribe(&mut stream, &load.shape).await?;
+    // As many in a SUBSCRIBE as most brokers take.
+    for filters in filters.chunks(500) {
+        subscribe(&mut stream, filters, &load.shape).await?;
+    }
     close(&mut stream, clear.version).await
 }
 
-/// Subscribes to all topics of the load.
-async fn subscribe(stream: &mut TcpStream, shape: &Shape) -> Result<(), LoadError> {
-    let subscribe = Subscribe::new(1, &format!("{}/#", shape.topic), shape.qos);
+/// One SUBSCRIBE with `filters`, which must be granted the QoS of the load.
+async fn subscribe(stream: &mut TcpStream, filters: &[String], shape: &Shape) -> Result<(), LoadError> {
+    let first = Subscribe::new(1, &filters[0], shape.qos);
+    let subscribe = filters[1..].iter().fold(first, |subscribe, filter| subscribe.and(filter, shape.qos));
     let version = shape.protocol.version();
     stream.write_all(&subscribe.encode(version)).await.during("sending SUBSCRIBE")?;
     match read_one(stream, version, shape).await? {
-        Packet::SubAck(suback) if suback.reasons == [shape.qos] => Ok(()),
+        Packet::SubAck(suback) if suback.reasons == vec![shape.qos; filters.len()] => Ok(()),
         other => Err(LoadError::Unexpected(format!("{other:?} instead of a SUBACK that grants the QoS"))),
     }
-}
-
-/// DISCONNECT, and the broker's end of the connection, so that the session is offline when this returns.
-async fn close(stream: &mut TcpStream, version: Version) -> Result<(), LoadError> {
-    stream.write_all(&Disconnect::default().encode(version)).await.during("disconnecting")?;
-    let mut rest = Vec::new();
-    // A broker that resets the connection after DISCONNECT has ended it as well.
-    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
-    Ok(())
-}
-
-/// Reads exactly one packet, byte by byte where its length is not known yet, so that nothing behind it is taken.
-async fn read_one(stream: &mut TcpStream, version: Version, shape: &Shape) -> Result<Packet, LoadError> {
-    let mut bytes = Vec::new();
-    let read = async {
-        loop {
-            bytes.push(stream.read_u8().await.during("waiting for the broker's answer")?);
-            if let Some((packet, _)) = parse(version, &bytes)? {
-                return Ok(packet);
-            }
-        }
-    };
-    let patience = Duration::from_secs(shape.patience);
-    let silence = |_| LoadError::Silence(shape.patience, "the broker did not answer".to_owned());
-    tokio::time::timeout(patience, read).await.map_err(silence)?
 }
 
 /// A connected subscriber, ready to receive.

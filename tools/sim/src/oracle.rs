@@ -1,0 +1,234 @@
+//! The oracle: what was said to whom, and what follows from it. It knows nothing of the broker's ways.
+//!
+//! Every event has a number, and what is asked here is only ever which of two was first. Where a crash or a cut link leaves
+//! open what the broker has seen, both are allowed; everything else is judged at once, or when all has come to a rest
+//! ([`Oracle::missing`]).
+
+mod delivery;
+mod retained;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The oracle's complaint.
+pub(crate) type Judged<T = ()> = Result<T, String>;
+
+/// Complains unless it holds.
+pub(crate) fn ensure(holds: bool, complaint: impl FnOnce() -> String) -> Judged {
+    if holds { Ok(()) } else { Err(complaint()) }
+}
+
+/// A message, and what its publisher knows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) publisher: usize,
+    pub(crate) topic: String,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    /// It clears the topic's retained message.
+    pub(crate) clears: bool,
+    /// When it was first sent; of a will: when its CONNECT was.
+    pub(crate) sent: u64,
+    /// How often it was sent.
+    pub(crate) attempts: u32,
+    /// When the broker took it over, as its publisher knows.
+    pub(crate) acknowledged: Option<u64>,
+    /// The broker has said that it does not take it.
+    pub(crate) refused: bool,
+    /// It is a will: it comes when its connection has ended, in no order.
+    pub(crate) is_will: bool,
+    /// A will that its client took back, and knows that it did.
+    pub(crate) cancelled: bool,
+}
+
+/// A session, from the CONNACK that began it to the one that began another.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) client: usize,
+    pub(crate) durable: bool,
+    /// It was resumed, or may have been.
+    pub(crate) resumed: bool,
+    pub(crate) ended: bool,
+    held: Vec<Held>,
+    received: BTreeMap<usize, Received>,
+    /// Messages that came at QoS 0.
+    heard: BTreeSet<usize>,
+    /// The newest message of each publisher, topic and QoS.
+    newest: BTreeMap<(usize, String, u8), usize>,
+    /// Exchanges that the client has not yet answered to the end.
+    open: BTreeMap<u16, usize>,
+    /// QoS 2 messages that wait for PUBREL.
+    unreleased: BTreeMap<u16, usize>,
+}
+
+/// A subscription.
+#[derive(Debug)]
+struct Held {
+    filter: String,
+    least_qos: u8,
+    granted: Option<u64>,
+    /// UNSUBSCRIBE was sent.
+    left: Option<u64>,
+    /// UNSUBACK has come.
+    gone: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Received {
+    packet_id: u16,
+    connection: u64,
+}
+
+/// Everything that was said.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) sessions: Vec<Session>,
+    /// When a member of a group was last known to end or to leave.
+    group_left: BTreeMap<String, u64>,
+    /// Who has got a QoS 2 message through a group.
+    divided: BTreeMap<(String, usize), usize>,
+}
+
+impl Oracle {
+    pub(crate) fn begin_session(&mut self, client: usize, durable: bool) -> usize {
+        self.sessions.push(Session { client, durable, ..Session::default() });
+        self.sessions.len() - 1
+    }
+
+    pub(crate) fn end_session(&mut self, session: usize, now: u64) {
+        let session = &mut self.sessions[session];
+        session.ended = true;
+        for held in session.held.iter().filter(|held| group_of(&held.filter).is_some()) {
+            self.group_left.insert(held.filter.clone(), now);
+        }
+    }
+
+    /// SUBSCRIBE is sent.
+    pub(crate) fn subscribe(&mut self, session: usize, filter: &str, qos: u8) {
+        let held = &mut self.sessions[session].held;
+        match held.iter_mut().find(|held| held.filter == filter && held.left.is_none()) {
+            Some(again) => again.least_qos = again.least_qos.min(qos),
+            None => held.push(Held {
+                filter: filter.to_owned(),
+                least_qos: qos,
+                granted: None,
+                left: None,
+                gone: None,
+            }),
+        }
+    }
+
+    /// SUBACK has come.
+    pub(crate) fn subscribed(&mut self, session: usize, filter: &str, now: u64) {
+        let held = self.sessions[session].held.iter_mut();
+        for held in held.filter(|held| held.filter == filter && held.left.is_none()) {
+            held.granted.get_or_insert(now);
+        }
+    }
+
+    /// UNSUBSCRIBE is sent.
+    pub(crate) fn unsubscribe(&mut self, session: usize, filter: &str, now: u64) {
+        for held in self.sessions[session].held.iter_mut().filter(|held| held.filter == filter) {
+            held.left.get_or_insert(now);
+        }
+        if group_of(filter).is_some() {
+            self.group_left.insert(filter.to_owned(), now);
+        }
+    }
+
+    /// UNSUBACK has come.
+    pub(crate) fn unsubscribed(&mut self, session: usize, filter: &str, now: u64) {
+        let held = self.sessions[session].held.iter_mut();
+        for held in held.filter(|held| held.filter == filter && held.left.is_some()) {
+            held.gone.get_or_insert(now);
+        }
+    }
+
+    /// The client has sent its last answer to an exchange.
+    pub(crate) fn answered(&mut self, session: usize, packet_id: u16) {
+        self.sessions[session].open.remove(&packet_id);
+    }
+
+    /// PUBREL has come. `true`: an exchange waited for it.
+    pub(crate) fn released(&mut self, session: usize, packet_id: u16) -> bool {
+        self.sessions[session].unreleased.remove(&packet_id).is_some()
+    }
+
+    /// Messages that somebody should have got and has not.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (number, message) in self.messages.iter().enumerate() {
+            if message.qos == 0 || message.refused || message.acknowledged.is_none() || message.clears {
+                continue;
+            }
+            for session in self.sessions.iter().filter(|session| !session.ended) {
+                missing.extend(self.missing_in(session, number, message));
+            }
+        }
+        missing
+    }
+
+    fn missing_in(&self, session: &Session, number: usize, message: &Message) -> Option<String> {
+        let due = |held: &&Held| {
+            held.least_qos > 0
+                && held.left.is_none()
+                && held.granted.is_some_and(|granted| granted < message.sent)
+                && matches(&held.filter, &message.topic)
+        };
+        if session.received.contains_key(&number) {
+            return None;
+        }
+        let held = session.held.iter().find(due)?;
+        if group_of(&held.filter).is_some() && self.is_done_in_group(session, held, number, message) {
+            return None;
+        }
+        Some(format!("client {} has not got m{number} by {}: {message:?}", session.client, held.filter))
+    }
+
+    /// Somebody of the group has it, or it may have gone with a member that has ended [MQTT-4.8.2-5].
+    fn is_done_in_group(&self, session: &Session, held: &Held, number: usize, message: &Message) -> bool {
+        let of_group = |other: &&Session| other.held.iter().any(|of_other| of_other.filter == held.filter);
+        let ended = self.group_left.get(&held.filter).is_some_and(|at| *at > message.sent);
+        !session.durable
+            || (message.qos == 2 && ended)
+            || self.sessions.iter().filter(of_group).any(|other| other.received.contains_key(&number))
+    }
+}
+
+/// The filter that a shared subscription divides.
+fn group_of(filter: &str) -> Option<&str> {
+    filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map(|(_, divided)| divided)
+}
+
+/// Whether a topic matches a filter: the standard's rules, told anew.
+fn matches(filter: &str, topic: &str) -> bool {
+    let filter = group_of(filter).unwrap_or(filter);
+    let (mut levels, mut names) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (levels.next(), names.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(level), Some(name)) if level == name => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_as_the_standard_has_it() {
+        for (filter, topic, expected) in [
+            ("t/#", "t/1", true),
+            ("t/#", "t", true),
+            ("t/+", "t/1", true),
+            ("t/+", "t/1/2", false),
+            ("$share/a/g/#", "g/1", true),
+            ("t/1", "t/2", false),
+        ] {
+            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
+        }
+    }
+}
