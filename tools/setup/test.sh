@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x,
-# MQTT.js, mosquitto_pub and mosquitto_sub), strace, fuse3 (mounts for users other than root), and cargo-deny.
+# MQTT.js, mosquitto_pub and mosquitto_sub), mosquitto, strace, fuse3 (mounts for users other than root), and cargo-deny.
 # cargo-nextest is used where it is there; it is not worth minutes of compiling where it is not, since plain `cargo
 # test` runs the same tests.
 set -euo pipefail
@@ -17,6 +17,7 @@ packages() {
     have strace || need_package strace
     have fusermount3 || need_package fuse3
     install_packages
+    install_mosquitto
 }
 
 # A Python environment holds what its requirements file pins, by hash. It is named after the file's checksum, so that
