@@ -1,4 +1,4 @@
-//! The topics and filters of the campaign: few enough that a table says which filter matches which topic.
+//! The topics and filters of a trial: few enough that a table says which filter matches which topic.
 
 use std::sync::OnceLock;
 

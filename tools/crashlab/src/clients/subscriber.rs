@@ -1,45 +1,29 @@
 //! A subscribing session: comes and goes, is taken over, ended and made anew, subscribes and unsubscribes, and holds
 //! its acknowledgements back now and then, so that a kill finds exchanges in every phase.
 
-use super::inbound::{Inbound, Phase, Receipt};
-use super::link::{Attempt, Event, Link, ReadEnd, Trail};
-use super::message::MessageId;
-use super::random::Random;
-use super::session::Moment;
-use super::topics::{Filter, crew_filter, filters};
-use super::world::{Mode, World};
+use crate::books::finding::{Kind, Wrong};
+use crate::books::message::MessageId;
+use crate::books::session::Moment;
+use crate::books::topics::{Filter, crew_filter, filters};
+use crate::clients::habits::Habits;
+use crate::clients::inbound::{Inbound, Phase, Receipt};
+use crate::clients::link::{Attempt, Link, ReadEnd};
+use crate::clients::trail::{Event, Trail};
+use crate::random::Random;
+use crate::trap::Point;
+use crate::world::{Mode, World};
 use barnacle_wire::{
     Ack, Connect, Disconnect, Packet, Property, Publish, Subscribe, Unsubscribe, Version, kind,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How a session behaves: chances in 10,000 for each turn, which is a few milliseconds.
-#[derive(Clone, Debug)]
-pub(crate) struct Habits {
-    /// Protocol version.
-    pub(crate) version: Version,
-    /// Filters that it holds all the time, with their QoS.
-    pub(crate) stable: Vec<(Filter, u8)>,
-    /// Subscribes or unsubscribes something.
-    pub(crate) churn: u64,
-    /// Goes away, by DISCONNECT or without a word.
-    pub(crate) leave: u64,
-    /// How long it stays away, in milliseconds at most.
-    pub(crate) away: u64,
-    /// Connects again while the old connection is still there.
-    pub(crate) take_over: u64,
-    /// Ends the session and makes a new one.
-    pub(crate) reset: u64,
-    /// Is a member of the group and nothing else.
-    pub(crate) crew: bool,
-    /// Its session ends with its connection.
-    pub(crate) passing: bool,
-}
+/// How long after a refusal to ask again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One session with what the client keeps across connections.
-pub(crate) struct Subscriber<'a> {
-    world: &'a World,
+pub(crate) struct Subscriber<'w> {
+    world: &'w World,
     index: usize,
     habits: Habits,
     random: Random,
@@ -54,9 +38,11 @@ pub(crate) struct Subscriber<'a> {
     last_request: u16,
     /// The next CONNECT is to have Clean Start until one is acknowledged.
     clean_start: bool,
-    /// The kills at the time of a DISCONNECT that ended the session.
-    ended_at_kill: Option<u64>,
+    /// The breaks at the time of a DISCONNECT that ended the session.
+    ended_at_break: Option<u64>,
     connected_at: Moment,
+    /// When the broker last refused a subscription.
+    refused_at: Option<Instant>,
     told_at: Instant,
     trail: Trail,
 }
@@ -74,9 +60,9 @@ enum Leave {
     Reset,
 }
 
-impl Subscriber<'_> {
+impl<'w> Subscriber<'w> {
     /// Session `index`, whose choices follow from `random`.
-    pub(crate) fn new(world: &World, index: usize, habits: Habits, random: Random) -> Subscriber<'_> {
+    pub(crate) fn new(world: &'w World, index: usize, habits: Habits, random: Random) -> Subscriber<'w> {
         Subscriber {
             world,
             index,
@@ -90,22 +76,23 @@ impl Subscriber<'_> {
             requests: HashMap::new(),
             last_request: 0,
             clean_start: false,
-            ended_at_kill: None,
+            ended_at_break: None,
             connected_at: 0,
+            refused_at: None,
             told_at: world.begin,
             trail: Trail::new(world.begin),
         }
     }
 
-    /// Connects, receives and connects again until the campaign stops.
+    /// Connects, receives and connects again until the trial stops.
     pub(crate) fn run(mut self) {
-        let mut old: Option<Link> = None;
+        let mut old: Option<Link<'w>> = None;
         while self.world.mode() != Mode::Stop {
             self.settled(Some("not connected".to_owned()));
             let link = self.connect();
             // The old connection ends only when the new one has taken over, or failed to.
             if old.take().is_some() && link.is_some() {
-                self.world.books().report.taken_over += 1;
+                self.world.books().coverage.taken_over += 1;
             }
             let Some(mut link) = link else {
                 std::thread::sleep(Duration::from_millis(5));
@@ -120,7 +107,7 @@ impl Subscriber<'_> {
         }
     }
 
-    fn connect(&mut self) -> Option<Link> {
+    fn connect(&mut self) -> Option<Link<'w>> {
         let version = self.habits.version;
         self.clean_start |= self.habits.passing;
         let mut connect = match self.habits.passing {
@@ -141,12 +128,12 @@ impl Subscriber<'_> {
             Attempt::Connected(link) => link,
             Attempt::NotSent => return None,
             Attempt::Unanswered => {
-                self.ended_at_kill = None;
+                self.ended_at_break = None;
                 world.books().ledger.session(index).0.connect_unanswered();
                 return None;
             }
             Attempt::Wrong(wrong) => {
-                self.violation(&wrong);
+                self.wrong(Kind::Answer.says(wrong));
                 return None;
             }
         };
@@ -154,26 +141,36 @@ impl Subscriber<'_> {
         Some(link)
     }
 
-    fn connected(&mut self, link: &Link, receive_maximum: u16) {
+    fn connected(&mut self, link: &Link<'_>, receive_maximum: u16) {
         let result = {
             let mut books = self.world.books();
-            let (session, now) = books.ledger.session(self.index);
+            let (session, _) = books.ledger.session(self.index);
             // The broker that saw the session end is the one that answers now.
-            if self.ended_at_kill.take() == Some(link.kills) {
+            if self.ended_at_break.take() == Some(link.breaks) {
                 session.ended();
             }
+            // Nobody resumes what is gone: what it was owed is lost, whatever comes to its successor.
+            let owed: Vec<MessageId> = match link.present {
+                true => Vec::new(),
+                false => books.ledger.missing_of(self.index).map(|(_, id, _)| id).collect(),
+            };
+            let (session, now) = books.ledger.session(self.index);
             let result = session.connected(link.present, now);
+            if result.as_ref().is_err_and(|wrong| wrong.kind == Kind::SessionLost) {
+                books.went_with_session += owed.len() as u64;
+            }
+            let (session, _) = books.ledger.session(self.index);
             // A clean session of 3.1.1 ends with its connection, whatever happens.
             if self.clean_start && self.habits.version != Version::V5 {
                 session.ended();
             }
-            books.report.resumed += u64::from(link.present);
-            books.report.made += u64::from(!link.present);
+            books.coverage.resumed += u64::from(link.present);
+            books.coverage.made += u64::from(!link.present);
             self.connected_at = now;
             result
         };
         if let Err(wrong) = result {
-            self.violation(&wrong);
+            self.wrong(wrong);
         }
         self.inbound.connected(link.present, receive_maximum);
         self.answers.clear();
@@ -184,8 +181,8 @@ impl Subscriber<'_> {
         }
     }
 
-    /// Runs one connection until the client leaves it, or the campaign stops.
-    fn receive_over(&mut self, link: &mut Link) -> Result<Option<Leave>, ReadEnd> {
+    /// Runs one connection until the client leaves it, or the trial stops.
+    fn receive_over(&mut self, link: &mut Link<'_>) -> Result<Option<Leave>, ReadEnd> {
         if std::mem::take(&mut self.clean_start) && self.habits.version != Version::V5 {
             return Ok(Some(Leave::Abort));
         }
@@ -202,7 +199,10 @@ impl Subscriber<'_> {
         loop {
             match self.world.mode() {
                 Mode::Stop => return Ok(None),
-                Mode::Settle => self.tell_whether_settled(),
+                Mode::Settle => {
+                    self.ask_again(link)?;
+                    self.tell_whether_settled();
+                }
                 Mode::Load => {
                     if let Some(leave) = self.maybe_leave() {
                         return Ok(Some(leave));
@@ -225,6 +225,22 @@ impl Subscriber<'_> {
         }
     }
 
+    /// Asks once more for what was refused while the broker was in trouble.
+    fn ask_again(&mut self, link: &mut Link<'_>) -> Result<(), ReadEnd> {
+        if self.requests.is_empty() && self.refused_at.is_some_and(|at| at.elapsed() > ASK_AGAIN) {
+            self.refused_at = None;
+            for (filter, qos) in self.wanted.clone() {
+                if !self.confirmed.contains(&filter) {
+                    self.subscribe(link, filter, qos)?;
+                }
+            }
+            for filter in self.unwanted.clone() {
+                self.unsubscribe(link, filter)?;
+            }
+        }
+        Ok(())
+    }
+
     fn maybe_leave(&mut self) -> Option<Leave> {
         if self.random.chance(self.habits.leave) {
             return Some(if self.random.chance(5_000) { Leave::Disconnect } else { Leave::Abort });
@@ -235,22 +251,22 @@ impl Subscriber<'_> {
         self.random.chance(self.habits.reset).then_some(Leave::Reset)
     }
 
-    fn leave(&mut self, link: Link, leave: Leave) {
+    fn leave(&mut self, link: Link<'_>, leave: Leave) {
         let version = link.version();
         match leave {
             Leave::TakeOver => unreachable!("the old connection is kept for that"),
             Leave::Abort => link.abort(),
             Leave::Disconnect => {
-                link.disconnect(&Disconnect::default().encode(version), self.world, &mut self.trail);
+                link.disconnect(&Disconnect::default().encode(version), &mut self.trail);
             }
             Leave::Reset => {
                 {
                     let mut books = self.world.books();
-                    books.report.ended += 1;
-                    books.report.group_ended += u64::from(self.habits.crew);
+                    books.coverage.ended += 1;
+                    books.coverage.group_ended += u64::from(self.habits.crew);
                 }
                 if version == Version::V5 && self.random.chance(5_000) {
-                    let kills = self.world.kills();
+                    let breaks = self.world.breaks();
                     {
                         let mut books = self.world.books();
                         let (session, now) = books.ledger.session(self.index);
@@ -259,8 +275,8 @@ impl Subscriber<'_> {
                     self.confirmed.clear();
                     let expiry = vec![Property::SessionExpiryInterval(0)];
                     let disconnect = Disconnect { reason: 0, properties: expiry }.encode(version);
-                    if link.disconnect(&disconnect, self.world, &mut self.trail) {
-                        self.ended_at_kill = Some(kills);
+                    if link.disconnect(&disconnect, &mut self.trail) {
+                        self.ended_at_break = Some(breaks);
                     }
                 } else {
                     link.abort();
@@ -277,27 +293,27 @@ impl Subscriber<'_> {
         }
     }
 
-    fn lost(&mut self, link: &Link, end: &ReadEnd) {
+    fn lost(&mut self, link: &Link<'_>, end: &ReadEnd) {
         if let ReadEnd::Malformed(error) = end {
-            self.violation(&format!("malformed packet: {error}"));
+            self.wrong(Kind::Malformed.says(error));
         }
-        if link.was_killed(self.world) {
+        if link.was_broken() {
             let mut books = self.world.books();
             if self.habits.crew {
-                books.report.group_open += self.inbound.open().len() as u64;
+                books.coverage.group_open += self.inbound.open().len() as u64;
             }
             for exchange in self.inbound.open().values() {
                 match exchange.phase {
-                    Phase::Received => books.report.publish_sent += 1,
-                    Phase::RecSent => books.report.pubrec_sent += 1,
-                    Phase::RelSeen => books.report.pubrel_seen += 1,
+                    Phase::Received => books.coverage.publish_sent += 1,
+                    Phase::RecSent => books.coverage.pubrec_sent += 1,
+                    Phase::RelSeen => books.coverage.pubrel_seen += 1,
                 }
             }
         }
     }
 
     /// Subscribes to something, perhaps again with another QoS, or unsubscribes from something.
-    fn churn(&mut self, link: &mut Link) -> Result<(), ReadEnd> {
+    fn churn(&mut self, link: &mut Link<'_>) -> Result<(), ReadEnd> {
         // All but the shared one.
         let filter = usize::try_from(self.random.below(crew_filter() as u64)).expect("a small number");
         let is_stable = self.habits.stable.iter().any(|(stable, _)| *stable == filter);
@@ -306,20 +322,21 @@ impl Subscriber<'_> {
             self.unwanted.insert(filter);
             return self.unsubscribe(link, filter);
         }
-        let qos = if self.random.chance(5_000) { 1 } else { 2 };
+        let qos = if self.random.chance(5_000) { 1 } else { self.world.speaks.qos };
         self.wanted.insert(filter, qos);
         self.unwanted.remove(&filter);
         self.subscribe(link, filter, qos)
     }
 
-    fn subscribe(&mut self, link: &mut Link, filter: Filter, qos: u8) -> Result<(), ReadEnd> {
+    fn subscribe(&mut self, link: &mut Link<'_>, filter: Filter, qos: u8) -> Result<(), ReadEnd> {
         self.world.books().ledger.session(self.index).0.subscribe_sent(filter);
         let packet_id = self.next_request(Request::Subscribe(filter, qos));
         self.trail.push(Event::Note(format!("SUBSCRIBE {packet_id} to {} at {qos}", filters()[filter])));
-        Ok(link.send(&Subscribe::new(packet_id, &filters()[filter], qos).encode(link.version()))?)
+        let subscribe = Subscribe::new(packet_id, &filters()[filter], qos).encode(link.version());
+        Ok(link.send(&subscribe, Point::Subscribe)?)
     }
 
-    fn unsubscribe(&mut self, link: &mut Link, filter: Filter) -> Result<(), ReadEnd> {
+    fn unsubscribe(&mut self, link: &mut Link<'_>, filter: Filter) -> Result<(), ReadEnd> {
         {
             let mut books = self.world.books();
             let (session, now) = books.ledger.session(self.index);
@@ -328,7 +345,8 @@ impl Subscriber<'_> {
         self.confirmed.remove(&filter);
         let packet_id = self.next_request(Request::Unsubscribe(filter));
         self.trail.push(Event::Note(format!("UNSUBSCRIBE {packet_id} from {}", filters()[filter])));
-        Ok(link.send(&Unsubscribe::new(packet_id, &filters()[filter]).encode(link.version()))?)
+        let unsubscribe = Unsubscribe::new(packet_id, &filters()[filter]).encode(link.version());
+        Ok(link.send(&unsubscribe, Point::Subscribe)?)
     }
 
     fn next_request(&mut self, request: Request) -> u16 {
@@ -337,7 +355,7 @@ impl Subscriber<'_> {
         self.last_request
     }
 
-    fn answer_what_is_due(&mut self, link: &mut Link) -> Result<(), ReadEnd> {
+    fn answer_what_is_due(&mut self, link: &mut Link<'_>) -> Result<(), ReadEnd> {
         let now = Instant::now();
         while self.answers.front().is_some_and(|(due, ..)| *due <= now) {
             let (_, packet_kind, packet_id) = self.answers.pop_front().expect("the front was just seen");
@@ -356,45 +374,58 @@ impl Subscriber<'_> {
             Packet::Publish(publish) => self.take_message(&publish),
             Packet::PubRel(Ack { packet_id, reason: 0, .. }) => {
                 self.trail.push(Event::Packet(packet));
-                self.inbound.release(packet_id).map(|()| self.answer(kind::PUBCOMP, packet_id))
+                let result = self.inbound.release(packet_id);
+                self.answer(kind::PUBCOMP, packet_id);
+                result.map_err(|text| Kind::Redelivery.says(text))
             }
             Packet::SubAck(suback) => self.take_suback(suback.packet_id, &suback.reasons),
             Packet::UnsubAck(unsuback) => self.take_unsuback(unsuback.packet_id, &unsuback.reasons),
-            other => Err(format!("{other:?} is nothing that a subscriber should get")),
+            other => Err(Kind::Answer.says(format!("{other:?} is nothing that a subscriber should get"))),
         };
         if let Err(wrong) = result {
-            self.violation(&wrong);
+            self.wrong(wrong);
         }
     }
 
-    fn take_message(&mut self, publish: &Publish) -> Result<(), String> {
+    fn take_message(&mut self, publish: &Publish) -> Result<(), Wrong> {
         let Publish { dup, qos, retain, packet_id, .. } = *publish;
         let Some((id, topic)) = MessageId::parse(&publish.topic, &publish.payload) else {
-            return Err(format!("a message on {} that nobody sent", publish.topic));
+            return Err(Kind::Phantom.says(format!("a message on {} that nobody sent", publish.topic)));
         };
         self.trail.push(Event::Received { id, packet_id, qos, dup, retain });
         if qos == 0 {
-            return Err(format!("{id} came at QoS 0, which no publisher and no subscription has"));
+            let text = format!("{id} came at QoS 0, which no publisher and no subscription has");
+            return Err(Kind::Phantom.says(text));
         }
-        let receipt = self.inbound.publish(packet_id, id, qos, dup)?;
+        let (receipt, wrong) = match self.inbound.publish(packet_id, id, qos, dup) {
+            Ok(receipt) => (receipt, None),
+            // A client that is told nonsense takes what it was told: the exchange goes on.
+            Err(text) => (self.inbound.adopt(packet_id, id, qos), Some(text)),
+        };
+        for text in wrong.into_iter().chain(self.inbound.window().err()) {
+            self.wrong(Kind::Redelivery.says(text));
+        }
         self.answer(if qos == 1 { kind::PUBACK } else { kind::PUBREC }, packet_id);
         let mut books = self.world.books();
+        books.steps += 1;
         if receipt == Receipt::Again {
-            books.report.redeliveries += 1;
+            books.coverage.redeliveries += 1;
             return Ok(());
         }
         if dup && books.ledger.sent_at(id).is_some_and(|sent| sent > self.connected_at) {
-            return Err(format!("{id} came with DUP, but was published after this connection was made"));
+            let text = format!("{id} came with DUP, but was published after this connection was made");
+            return Err(Kind::Redelivery.says(text));
         }
         if retain {
             return Ok(());
         }
-        books.report.delivered += 1;
+        books.coverage.delivered += 1;
+        books.delivered_at.push(Instant::now());
         if self.habits.crew {
             let exactly_once = qos == 2 && books.ledger.qos_of(id) == Some(2);
             let handed_on = books.crew.delivered(self.index, id, exactly_once)?;
-            books.report.group_delivered += 1;
-            books.report.group_handed_on += u64::from(handed_on);
+            books.coverage.group_delivered += 1;
+            books.coverage.group_handed_on += u64::from(handed_on);
             return Ok(());
         }
         books.ledger.delivered(self.index, id, topic, qos)
@@ -402,21 +433,28 @@ impl Subscriber<'_> {
 
     /// Queues an acknowledgement, sometimes for later; those behind it wait too, as order demands.
     fn answer(&mut self, packet_kind: u8, packet_id: u16) {
-        let held = if self.random.chance(150) { self.random.below(25) } else { 0 };
+        let slow = if self.world.mode() == Mode::Load { self.habits.slow } else { 0 };
+        let held = if self.random.chance(150) { self.random.below(25) } else { slow };
         self.answers.push_back((Instant::now() + Duration::from_millis(held), packet_kind, packet_id));
     }
 
-    fn take_suback(&mut self, packet_id: u16, reasons: &[u8]) -> Result<(), String> {
+    fn take_suback(&mut self, packet_id: u16, reasons: &[u8]) -> Result<(), Wrong> {
         self.trail.push(Event::Note(format!("SUBACK {packet_id} {reasons:?}")));
         let Some(Request::Subscribe(filter, qos)) = self.requests.remove(&packet_id) else {
-            return Err(format!("SUBACK of {packet_id}, which was not asked"));
+            return Err(Kind::Answer.says(format!("SUBACK of {packet_id}, which was not asked")));
         };
         if reasons != [qos] {
-            return Err(format!("SUBACK {reasons:?} for {} at QoS {qos}", filters()[filter]));
+            self.refused_at = Some(Instant::now());
+            if self.world.is_in_trouble() && reasons.iter().all(|reason| *reason >= 0x80) {
+                return Ok(());
+            }
+            let text = format!("SUBACK {reasons:?} for {} at QoS {qos}", filters()[filter]);
+            return Err(Kind::Answer.says(text));
         }
         self.confirmed.insert(filter);
         let mut books = self.world.books();
-        books.report.subscribed += 1;
+        books.coverage.subscribed += 1;
+        books.steps += 1;
         let (session, now) = books.ledger.session(self.index);
         session.subscribed(filter, now);
         if self.habits.crew {
@@ -425,22 +463,29 @@ impl Subscriber<'_> {
         Ok(())
     }
 
-    fn take_unsuback(&mut self, packet_id: u16, reasons: &[u8]) -> Result<(), String> {
+    fn take_unsuback(&mut self, packet_id: u16, reasons: &[u8]) -> Result<(), Wrong> {
         self.trail.push(Event::Note(format!("UNSUBACK {packet_id} {reasons:?}")));
         let Some(Request::Unsubscribe(filter)) = self.requests.remove(&packet_id) else {
-            return Err(format!("UNSUBACK of {packet_id}, which was not asked"));
+            return Err(Kind::Answer.says(format!("UNSUBACK of {packet_id}, which was not asked")));
         };
+        if self.world.is_in_trouble() && reasons.iter().any(|reason| *reason >= 0x80) {
+            self.refused_at = Some(Instant::now());
+            return Ok(());
+        }
         self.unwanted.remove(&filter);
         let mut books = self.world.books();
-        books.report.unsubscribed += 1;
+        books.coverage.unsubscribed += 1;
+        books.steps += 1;
         let (session, now) = books.ledger.session(self.index);
         session.unsubscribed(filter, now);
         Ok(())
     }
 
     fn tell_whether_settled(&mut self) {
-        let is_settled =
-            self.inbound.open().is_empty() && self.answers.is_empty() && self.requests.is_empty();
+        let is_settled = self.inbound.open().is_empty()
+            && self.answers.is_empty()
+            && self.requests.is_empty()
+            && self.refused_at.is_none();
         if is_settled {
             self.settled(None);
         } else if self.told_at.elapsed() > Duration::from_millis(200) {
@@ -470,12 +515,8 @@ impl Subscriber<'_> {
         format!("session-{}", self.index)
     }
 
-    fn violation(&self, text: &str) {
-        let (name, trail) = (self.client_id(), self.trail.tell());
-        let version = self.habits.version;
-        self.world
-            .books()
-            .violations
-            .push(format!("{name} ({version:?}): {text}\n  its last events:\n{trail}"));
+    fn wrong(&self, wrong: Wrong) {
+        let name = format!("{} ({:?})", self.client_id(), self.habits.version);
+        self.world.found(&name, wrong, self.trail.tell());
     }
 }

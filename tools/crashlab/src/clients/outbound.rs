@@ -1,6 +1,6 @@
 //! The sending side of one publisher's session, as a client keeps it across connections.
 
-use super::message::MessageId;
+use crate::books::message::MessageId;
 use barnacle_wire::Publish;
 use std::collections::VecDeque;
 
@@ -79,6 +79,12 @@ impl Outbound {
         let index = self.oldest(packet_id, "PUBREC", |flight| flight.publish.qos == 2 && !flight.received)?;
         self.flights[index].received = true;
         Ok(self.flights[index].id)
+    }
+
+    /// PUBREC with a reason of 0x80 or more: the exchange is over [MQTT-4.3.3-4].
+    pub(crate) fn refused(&mut self, packet_id: u16) -> Result<MessageId, String> {
+        let index = self.oldest(packet_id, "PUBREC", |flight| flight.publish.qos == 2 && !flight.received)?;
+        Ok(self.flights.remove(index).expect("the index was just found").id)
     }
 
     /// Notes that PUBREL is being sent.

@@ -1,6 +1,8 @@
 //! What becomes of wills: published once if the client died, never if it said good-bye. Knows no socket and no clock.
 
-/// The wills of the campaign, by number.
+use crate::books::finding::{Kind, Wrong};
+
+/// The wills of a trial, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Estate {
     wills: Vec<Will>,
@@ -19,8 +21,8 @@ pub(crate) enum Fate {
     Open,
     /// The client had a CONNACK and died: its will is due.
     Due,
-    /// The client said good-bye and the broker closed; before so many kills.
-    Withdrawn { kills: u64 },
+    /// The client said good-bye and the broker closed; before so many breaks.
+    Withdrawn { breaks: u64 },
     /// Nobody can tell: CONNECT or DISCONNECT was sent and not answered.
     InDoubt,
 }
@@ -38,16 +40,28 @@ impl Estate {
     }
 
     /// A will came. Errs if it should not have.
-    pub(crate) fn published(&mut self, will: usize, kills: u64) -> Result<(), String> {
-        let known = self.wills.get_mut(will).ok_or_else(|| format!("will {will} was never made"))?;
+    pub(crate) fn published(&mut self, will: usize, breaks: u64) -> Result<(), Wrong> {
+        let known = self
+            .wills
+            .get_mut(will)
+            .ok_or_else(|| Kind::Phantom.says(format!("will {will} was never made")))?;
         known.published += 1;
         match known.fate {
-            _ if known.published > 1 => Err(format!("will {will} was published {} times", known.published)),
+            _ if known.published > 1 => {
+                Err(Kind::Will.says(format!("will {will} was published {} times", known.published)))
+            }
             // A good-bye is not acknowledged: one right before a kill may be lost with it.
-            Fate::Withdrawn { kills: before } if before == kills => {
-                Err(format!("will {will} was published after a good-bye"))
+            Fate::Withdrawn { breaks: before } if before == breaks => {
+                Err(Kind::Will.says(format!("will {will} was published after a good-bye")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Says no more about the wills that there were.
+    pub(crate) fn checkpoint(&mut self) {
+        for will in self.wills.iter_mut().filter(|will| will.fate == Fate::Due && will.published == 0) {
+            will.fate = Fate::InDoubt;
         }
     }
 
@@ -63,7 +77,7 @@ fn planted_faults_of_wills_are_found() {
     let mut estate = Estate::default();
     let wills: Vec<usize> = (0..4).map(|_| estate.make()).collect();
     estate.decide(wills[0], Fate::Due);
-    estate.decide(wills[1], Fate::Withdrawn { kills: 3 });
+    estate.decide(wills[1], Fate::Withdrawn { breaks: 3 });
     estate.decide(wills[2], Fate::InDoubt);
     assert_eq!(estate.missing(), ["will 0 is due"]);
     estate.published(wills[0], 3).expect("it is due");

@@ -1,6 +1,6 @@
 //! Messages by number.
 
-use super::topics::{Topic, topics};
+use crate::books::topics::{Topic, topics};
 use std::fmt;
 
 /// Which message: publisher and number. A retained message is cleared by an empty payload, which cannot say its
@@ -31,7 +31,7 @@ impl MessageId {
         }
     }
 
-    /// Which message a received PUBLISH carries; `None` if it is none of the campaign.
+    /// Which message a received PUBLISH carries; `None` if it is none of a trial.
     pub(crate) fn parse(topic: &str, payload: &[u8]) -> Option<(MessageId, Topic)> {
         let topic = topics().iter().position(|known| known == topic)?;
         if payload.is_empty() {

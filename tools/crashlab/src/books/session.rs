@@ -1,8 +1,9 @@
 //! What must hold for one session: Session Present, and for each subscription when it was in force.
 
-use super::topics::{Filter, Topic, matches};
+use crate::books::finding::{Kind, Wrong};
+use crate::books::topics::{Filter, Topic, matches};
 
-/// A place in the order of everything that the campaign noted.
+/// A place in the order of everything that a trial noted.
 pub(crate) type Moment = u64;
 
 /// Whether the server has the session.
@@ -27,7 +28,7 @@ struct Holding {
     end_seen: Option<Moment>,
 }
 
-/// One session over the campaign.
+/// One session over a trial.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     presence: Presence,
@@ -42,6 +43,11 @@ impl Default for Session {
 }
 
 impl Session {
+    /// Whether the server acknowledged that it has the session, and nothing is on its way to end it.
+    pub(crate) fn is_present(&self) -> bool {
+        self.presence == Presence::Present
+    }
+
     /// CONNECT is being sent.
     pub(crate) fn connect_sent(&mut self, clean_start: bool, now: Moment) {
         self.clean = clean_start;
@@ -51,7 +57,7 @@ impl Session {
     }
 
     /// CONNACK accepted the connection. Errs if Session Present is not what it must be.
-    pub(crate) fn connected(&mut self, present: bool, now: Moment) -> Result<(), String> {
+    pub(crate) fn connected(&mut self, present: bool, now: Moment) -> Result<(), Wrong> {
         let expected = if self.clean { Presence::Absent } else { self.presence };
         if !present {
             for holding in &mut self.holdings {
@@ -61,9 +67,11 @@ impl Session {
         }
         self.presence = Presence::Present;
         match (expected, present) {
-            (Presence::Absent, true) => Err("Session Present is 1 where no session can be".to_owned()),
+            (Presence::Absent, true) => {
+                Err(Kind::SessionFalse.says("Session Present is 1 where no session can be"))
+            }
             (Presence::Present, false) => {
-                Err("Session Present is 0: an acknowledged session is gone".to_owned())
+                Err(Kind::SessionLost.says("Session Present is 0: an acknowledged session is gone"))
             }
             _ => Ok(()),
         }
@@ -142,10 +150,10 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kill::topics::{filters, plain_topic};
+    use crate::books::topics::{filters, plain_topic};
 
     fn filter(text: &str) -> Filter {
-        filters().iter().position(|filter| filter == text).expect("a filter of the campaign")
+        filters().iter().position(|filter| filter == text).expect("a filter of a trial")
     }
 
     #[test]

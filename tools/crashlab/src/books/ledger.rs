@@ -1,9 +1,10 @@
 //! Everything that was sent, acknowledged and received, in one order, and what follows from it: losses, repeats,
 //! reorders. Knows no socket and no clock, so that its own tests can plant each fault.
 
-use super::message::MessageId;
-use super::session::{Moment, Session};
-use super::topics::{PUBLISHERS, Topic, topics};
+use crate::books::finding::{Kind, Wrong};
+use crate::books::message::MessageId;
+use crate::books::session::{Moment, Session};
+use crate::books::topics::{PUBLISHERS, Topic, topics};
 use std::collections::HashMap;
 
 /// One message as its publisher knows it.
@@ -12,6 +13,9 @@ struct Message {
     topic: Topic,
     qos: u8,
     sent: Moment,
+    acknowledged: bool,
+    /// It may expire before it is delivered.
+    fleeting: bool,
 }
 
 /// One change of a retained message.
@@ -38,6 +42,8 @@ pub(crate) struct Ledger {
     in_flight: usize,
     /// Messages that PUBACK or PUBREC acknowledged.
     pub(crate) acknowledged: u64,
+    /// Messages that came again as new ones at QoS 1, which is allowed.
+    pub(crate) repeated: u64,
     retained: HashMap<Topic, Vec<RetainedChange>>,
     sessions: Vec<Session>,
     delivered: Vec<Delivered>,
@@ -54,6 +60,7 @@ impl Ledger {
             messages: vec![Vec::new(); PUBLISHERS],
             in_flight: 0,
             acknowledged: 0,
+            repeated: 0,
             retained: HashMap::new(),
             sessions: vec![Session::default(); sessions],
             delivered: vec![delivered; sessions],
@@ -89,7 +96,7 @@ impl Ledger {
             MessageId::Cleared(topic)
         } else {
             let number = self.messages[publisher].len();
-            self.messages[publisher].push(Message { topic, qos, sent });
+            self.messages[publisher].push(Message { topic, qos, sent, acknowledged: false, fleeting: false });
             MessageId::Numbered { publisher, number }
         };
         if retain {
@@ -101,6 +108,15 @@ impl Ledger {
     /// PUBACK or PUBREC was read.
     pub(crate) fn publish_acknowledged(&mut self, id: MessageId) {
         self.acknowledged += 1;
+        if let MessageId::Numbered { publisher, number } = id {
+            self.messages[publisher][number].acknowledged = true;
+        }
+    }
+
+    /// The last acknowledgement of a message was read: PUBACK or PUBCOMP. From then on a new subscriber finds what the
+    /// message left retained, or what came later: at QoS 2 a server may wait for PUBREL before it passes a message on.
+    pub(crate) fn publish_completed(&mut self, id: MessageId) {
+        self.in_flight -= 1;
         let topic = match id {
             MessageId::Cleared(topic) => topic,
             MessageId::Numbered { publisher, number } => self.messages[publisher][number].topic,
@@ -115,9 +131,19 @@ impl Ledger {
         }
     }
 
-    /// The last acknowledgement of a message was read: PUBACK or PUBCOMP.
-    pub(crate) fn publish_completed(&mut self) {
+    /// A message has a Message Expiry Interval that may end before it is delivered.
+    pub(crate) fn may_expire(&mut self, id: MessageId) {
+        if let MessageId::Numbered { publisher, number } = id {
+            self.messages[publisher][number].fleeting = true;
+        }
+    }
+
+    /// A message was refused. One that clears is left as one that nobody acknowledged: it may have an effect or none.
+    pub(crate) fn publish_refused(&mut self, id: MessageId) {
         self.in_flight -= 1;
+        if let MessageId::Numbered { publisher, number } = id {
+            assert!(!self.messages[publisher][number].acknowledged, "{id} was acknowledged before");
+        }
     }
 
     /// Messages that are not completely acknowledged.
@@ -137,12 +163,17 @@ impl Ledger {
         Some(self.messages.get(publisher)?.get(number)?.qos)
     }
 
-    /// The messages of a publisher that have numbers, with topic and the moment when they were first sent.
-    pub(crate) fn numbered(&self, publisher: usize) -> impl Iterator<Item = (MessageId, Topic, Moment)> {
+    /// The messages of a publisher that whoever had subscribed is owed, with topic and the moment of the first sending.
+    pub(crate) fn owed_to_all(&self, publisher: usize) -> impl Iterator<Item = (MessageId, Topic, Moment)> {
         let messages = self.messages[publisher].iter().enumerate();
-        messages.map(move |(number, message)| {
-            (MessageId::Numbered { publisher, number }, message.topic, message.sent)
-        })
+        messages.filter(|(_, message)| message.acknowledged && !message.fleeting).map(
+            move |(number, message)| (MessageId::Numbered { publisher, number }, message.topic, message.sent),
+        )
+    }
+
+    /// How many messages with a number a publisher has sent.
+    pub(crate) fn sent_by(&self, publisher: usize) -> usize {
+        self.messages[publisher].len()
     }
 
     /// A session received a message as a new one, not as a redelivery that it knows. Errs if it should not have.
@@ -152,16 +183,17 @@ impl Ledger {
         id: MessageId,
         topic: Topic,
         qos: u8,
-    ) -> Result<(), String> {
+    ) -> Result<(), Wrong> {
         let MessageId::Numbered { publisher, number } = id else { return Ok(()) };
         let Some(message) = self.messages.get(publisher).and_then(|messages| messages.get(number)) else {
-            return Err(format!("{id} was never sent"));
+            return Err(Kind::Phantom.says(format!("{id} was never sent")));
         };
         if message.topic != topic {
-            return Err(format!("{id} came on {}, not on {}", topics()[topic], topics()[message.topic]));
+            let text = format!("{id} came on {}, not on {}", topics()[topic], topics()[message.topic]);
+            return Err(Kind::Phantom.says(text));
         }
         if !self.sessions[session].may_get(topic, message.sent) {
-            return Err(format!("{id} on {} matches no subscription", topics()[topic]));
+            return Err(Kind::Phantom.says(format!("{id} on {} matches no subscription", topics()[topic])));
         }
         let delivered = &mut self.delivered[session];
         let seen = &mut delivered.seen[publisher];
@@ -172,41 +204,47 @@ impl Ledger {
         let exactly_once = qos == 2 && message.qos == 2;
         seen[number] = (true, exactly_once_before || exactly_once);
         if exactly_once && exactly_once_before {
-            return Err(format!("{id} came twice at QoS 2"));
+            return Err(Kind::Twice.says(format!("{id} came twice at QoS 2")));
         }
         if before {
+            self.repeated += 1;
             return Ok(());
         }
         let last = delivered.last.entry((topic, message.qos)).or_insert(number);
         // A message sent again may reach a subscription that was not there when its successors were sent.
         if number < *last && self.sessions[session].is_owed(topic, message.sent) {
-            return Err(format!(
-                "{id} came after {publisher}:{last} on {} at QoS {}",
-                topics()[topic],
-                message.qos
-            ));
+            let text =
+                format!("{id} came after {publisher}:{last} on {} at QoS {}", topics()[topic], message.qos);
+            return Err(Kind::Order.says(text));
         }
         *last = number.max(*last);
         Ok(())
     }
 
-    /// What is owed to sessions and has not arrived, up to `most` of it.
-    pub(crate) fn missing(&self, most: usize) -> Vec<(usize, MessageId, Topic)> {
-        let mut missing = Vec::new();
-        for (publisher, messages) in self.messages.iter().enumerate() {
-            for (number, message) in messages.iter().enumerate().skip(self.settled[publisher]) {
-                for (session, owed) in self.sessions.iter().enumerate() {
-                    let seen = self.delivered[session].seen[publisher].get(number);
-                    if seen.is_none_or(|(any, _)| !any) && owed.is_owed(message.topic, message.sent) {
-                        missing.push((session, MessageId::Numbered { publisher, number }, message.topic));
-                        if missing.len() == most {
-                            return missing;
-                        }
-                    }
-                }
-            }
-        }
-        missing
+    /// What is owed to sessions and has not arrived.
+    pub(crate) fn missing(&self) -> Vec<(usize, MessageId, Topic)> {
+        (0..self.sessions.len()).flat_map(|session| self.missing_of(session)).collect()
+    }
+
+    /// Whether anything is owed to sessions and has not arrived.
+    pub(crate) fn is_anything_missing(&self) -> bool {
+        (0..self.sessions.len()).any(|session| self.missing_of(session).next().is_some())
+    }
+
+    /// What is owed to one session and has not arrived.
+    pub(crate) fn missing_of(&self, session: usize) -> impl Iterator<Item = (usize, MessageId, Topic)> {
+        let owed = &self.sessions[session];
+        self.messages.iter().enumerate().flat_map(move |(publisher, messages)| {
+            let seen = &self.delivered[session].seen[publisher];
+            let unsettled = messages.iter().enumerate().skip(self.settled[publisher]);
+            unsettled.filter_map(move |(number, message)| {
+                let is_missing = message.acknowledged
+                    && !message.fleeting
+                    && seen.get(number).is_none_or(|(any, _)| !any)
+                    && owed.is_owed(message.topic, message.sent);
+                is_missing.then_some((session, MessageId::Numbered { publisher, number }, message.topic))
+            })
+        })
     }
 
     /// Forgets what is settled: nothing was missing, and nothing of it can come to be owed.
@@ -238,12 +276,12 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kill::topics::{filters, plain_topic, retained_topic};
+    use crate::books::topics::{filters, plain_topic, retained_topic};
 
     /// A ledger with one session that holds every topic.
     fn subscribed() -> Ledger {
         let mut ledger = Ledger::new(1);
-        let all = filters().iter().position(|filter| filter == "k/#").expect("a filter of the campaign");
+        let all = filters().iter().position(|filter| filter == "k/#").expect("a filter of a trial");
         let (session, _) = ledger.session(0);
         session.subscribe_sent(all);
         let (session, now) = ledger.session(0);
@@ -254,7 +292,7 @@ mod tests {
     fn publish(ledger: &mut Ledger, topic: Topic, qos: u8) -> MessageId {
         let id = ledger.publish_sent(0, topic, qos, false, false);
         ledger.publish_acknowledged(id);
-        ledger.publish_completed();
+        ledger.publish_completed(id);
         id
     }
 
@@ -263,11 +301,11 @@ mod tests {
         let mut ledger = subscribed();
         let topic = plain_topic(0, 0);
         let ids: Vec<MessageId> = (0..10).map(|number| publish(&mut ledger, topic, 1 + number % 2)).collect();
-        assert_eq!(ledger.missing(100).len(), 10);
+        assert_eq!(ledger.missing().len(), 10);
         for id in ids {
             ledger.delivered(0, id, topic, 2).expect("the first delivery");
         }
-        assert_eq!((ledger.missing(100).len(), ledger.in_flight()), (0, 0));
+        assert_eq!((ledger.missing().len(), ledger.in_flight()), (0, 0));
     }
 
     #[test]
@@ -278,7 +316,7 @@ mod tests {
         for id in ids.iter().filter(|id| **id != ids[6]) {
             ledger.delivered(0, *id, topic, 1).expect("the first delivery");
         }
-        assert_eq!(ledger.missing(100), [(0, ids[6], topic)]);
+        assert_eq!(ledger.missing(), [(0, ids[6], topic)]);
     }
 
     #[test]
@@ -299,7 +337,7 @@ mod tests {
         let ids: Vec<MessageId> = (0..3).map(|_| publish(&mut ledger, topic, 1)).collect();
         ledger.delivered(0, ids[1], topic, 1).expect("the first delivery");
         let error = ledger.delivered(0, ids[0], topic, 1).expect_err("out of order");
-        assert!(error.contains("came after"), "{error}");
+        assert_eq!(error.kind, Kind::Order, "{error}");
         let other = publish(&mut ledger, topic, 2);
         ledger.delivered(0, ids[2], topic, 1).expect("in order");
         ledger.delivered(0, other, topic, 2).expect("another QoS has an order of its own");
@@ -311,11 +349,13 @@ mod tests {
         let topic = plain_topic(0, 0);
         let id = publish(&mut ledger, topic, 1);
         let unknown = MessageId::Numbered { publisher: 0, number: 99 };
-        assert!(ledger.delivered(0, unknown, topic, 1).expect_err("unknown").contains("never sent"));
-        assert!(ledger.delivered(0, id, plain_topic(0, 1), 1).expect_err("elsewhere").contains("not on"));
+        assert!(ledger.delivered(0, unknown, topic, 1).expect_err("unknown").text.contains("never sent"));
+        assert!(
+            ledger.delivered(0, id, plain_topic(0, 1), 1).expect_err("elsewhere").text.contains("not on")
+        );
         let mut bare = Ledger::new(1);
         let id = publish(&mut bare, topic, 1);
-        assert!(bare.delivered(0, id, topic, 1).expect_err("nothing held").contains("no subscription"));
+        assert!(bare.delivered(0, id, topic, 1).expect_err("nothing held").text.contains("no subscription"));
     }
 
     #[test]
@@ -327,12 +367,15 @@ mod tests {
         let second = ledger.publish_sent(0, topic, 1, true, false);
         assert_eq!(ledger.retained_since(topic, 0), [None, Some(first), Some(second)]);
         ledger.publish_acknowledged(first);
+        ledger.publish_completed(first);
         let begin = ledger.retained_now(topic);
         assert_eq!(ledger.retained_since(topic, begin), [Some(first), Some(second)]);
         let clear = ledger.publish_sent(0, topic, 1, true, true);
         assert_eq!(ledger.retained_since(topic, begin), [Some(first), Some(second), None]);
-        ledger.publish_acknowledged(second);
-        ledger.publish_acknowledged(clear);
+        for id in [second, clear] {
+            ledger.publish_acknowledged(id);
+            ledger.publish_completed(id);
+        }
         assert_eq!(ledger.retained_since(topic, ledger.retained_now(topic)), [None]);
     }
 }
