@@ -55,6 +55,17 @@ install_mosquitto() {
     fi
 }
 
+# Builds a cargo tool into the cache: NAME VERSION. Without optimisation: it runs for a second or two, and the build is what
+# takes the time.
+build_tool() {
+    say "building $1 $2 (once, some minutes)"
+    CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+        cargo install --quiet --locked --root "$cache/tools" --version "$2" "$1" >&2 ||
+        fail "$1 could not be built"
+    rm -rf "$cache/tools/build"
+}
+
 # One set-up at a time writes to the cache; another waits for it.
 lock_cache() {
     mkdir -p "$cache"
