@@ -29,6 +29,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) resting: bool,
 }
 
+impl Surroundings<'_> {
+    fn end_session(&mut self, session: usize, now: u64) {
+        if self.oracle.end_session(session, now) {
+            self.trace.count("messages of a group left to others");
+        }
+    }
+}
+
 /// A client.
 pub(crate) struct Client {
     pub(crate) number: usize,
@@ -195,7 +203,7 @@ impl Client {
         self.known = if self.known == Known::Absent { Known::Absent } else { Known::Unsure };
         if let Some(session) = self.session.take() {
             let now = around.trace.note(format_args!("c{} gives its session up", self.number));
-            around.oracle.end_session(session, now);
+            around.end_session(session, now);
         }
     }
 
@@ -357,7 +365,7 @@ impl Client {
             return Ok(());
         }
         if let Some(session) = self.session.take() {
-            around.oracle.end_session(session, now);
+            around.end_session(session, now);
         }
         self.outgoing.clear();
         let durable = self.lasts() && !(self.role.version == Version::V311 && self.wants_clean);

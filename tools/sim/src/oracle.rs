@@ -56,6 +56,8 @@ pub(crate) struct Session {
     newest: BTreeMap<(usize, String, u8), usize>,
     /// Exchanges that the client has not yet answered to the end.
     open: BTreeMap<u16, usize>,
+    /// Messages that it has answered to the end.
+    done: BTreeSet<usize>,
     /// QoS 2 messages that wait for PUBREL.
     unreleased: BTreeMap<u16, usize>,
 }
@@ -95,12 +97,17 @@ impl Oracle {
         self.sessions.len() - 1
     }
 
-    pub(crate) fn end_session(&mut self, session: usize, now: u64) {
+    /// `true`: it was a member of a group, and leaves QoS 1 messages of it to the others.
+    pub(crate) fn end_session(&mut self, session: usize, now: u64) -> bool {
         let session = &mut self.sessions[session];
         session.ended = true;
+        let mut leaves = false;
         for held in session.held.iter().filter(|held| group_of(&held.filter).is_some()) {
             self.group_left.insert(held.filter.clone(), now);
+            let mut open = session.open.values().filter_map(|number| self.messages.get(*number));
+            leaves |= open.any(|message| message.qos == 1 && matches(&held.filter, &message.topic));
         }
+        leaves
     }
 
     /// SUBSCRIBE is sent.
@@ -146,7 +153,8 @@ impl Oracle {
 
     /// The client has sent its last answer to an exchange.
     pub(crate) fn answered(&mut self, session: usize, packet_id: u16) {
-        self.sessions[session].open.remove(&packet_id);
+        let session = &mut self.sessions[session];
+        session.done.extend(session.open.remove(&packet_id));
     }
 
     /// PUBREL has come. `true`: an exchange waited for it.
@@ -185,13 +193,15 @@ impl Oracle {
         Some(format!("client {} has not got m{number} by {}: {message:?}", session.client, held.filter))
     }
 
-    /// Somebody of the group has it, or it may have gone with a member that has ended [MQTT-4.8.2-5].
+    /// Somebody of the group has it, or it may have gone with a member that has ended [MQTT-4.8.2-5]. At QoS 1 it goes to
+    /// another then, unless the member had acknowledged it.
     fn is_done_in_group(&self, session: &Session, held: &Held, number: usize, message: &Message) -> bool {
         let of_group = |other: &&Session| other.held.iter().any(|of_other| of_other.filter == held.filter);
         let ended = self.group_left.get(&held.filter).is_some_and(|at| *at > message.sent);
-        !session.durable
-            || (message.qos == 2 && ended)
-            || self.sessions.iter().filter(of_group).any(|other| other.received.contains_key(&number))
+        let has_it = |other: &Session| {
+            other.received.contains_key(&number) && (!other.ended || other.done.contains(&number))
+        };
+        !session.durable || (message.qos == 2 && ended) || self.sessions.iter().filter(of_group).any(has_it)
     }
 }
 
