@@ -71,7 +71,11 @@ pub const EXPLAINED: &[Difference] = &[
         &["TrailingBytes", "Truncated"],
         "it reads as far as it understands, and what is missing as absent",
     ),
-    lenient(RUMQTTC, &["VariableIntegerNotMinimal"], "it takes any form of a variable byte integer"),
+    lenient(
+        RUMQTTC,
+        &["VariableIntegerNotMinimal", "VariableIntegerTooLong"],
+        "it takes any form of a variable byte integer",
+    ),
     lenient(
         RUMQTTC,
         &[
