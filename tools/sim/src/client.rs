@@ -13,7 +13,7 @@ use barnacle_wire::{Connect, Property, Version, Will};
 use tokio::time::Instant;
 
 use crate::network::Link;
-use crate::oracle::{Judged, Message, Oracle, ensure};
+use crate::oracle::{Judged, Message, Oracle, WILLS, ensure};
 use crate::random::Random;
 use crate::scenario::Role;
 use crate::trace::Trace;
@@ -168,7 +168,7 @@ impl Client {
         self.will = self.role.will.then(|| {
             let number = around.oracle.messages.len();
             let message = Message {
-                publisher: 1000 + self.number,
+                publisher: WILLS + self.number,
                 topic: format!("w/{}", self.number),
                 qos: 1,
                 retain: false,

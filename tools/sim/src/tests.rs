@@ -47,6 +47,8 @@ fn whatever_a_seed_does_there_is_something_to_judge() {
         "wills that are due",
         "wills taken back",
         "messages of a group left to others",
+        "subscriptions with No Local",
+        "subscriptions with Retain As Published",
     ] {
         assert!(found.coverage.contains_key(what), "{what} never happened in {} seeds", found.seeds);
     }
