@@ -11,11 +11,12 @@
 use std::time::{Duration, Instant};
 
 use crate::CommitError;
-use crate::engine::{Engine, EngineError, FailureKind, named_file};
+use crate::engine::{Engine, EngineError, FailureKind};
 
 use super::replace::replace_damaged;
 use crate::keys;
 use crate::record;
+use crate::repair::table;
 use crate::shared::Shared;
 use crate::statistics::add;
 
@@ -52,7 +53,7 @@ pub(crate) fn persist(
     loop {
         if error.kind == FailureKind::Corruption {
             // One that is named a second time was of no use to replace.
-            match named_file(&error.reason) {
+            match table::named_file(&error.reason) {
                 Some(file) if !replaced.contains(&file) => replaced.push(file),
                 _ => return Err(give_up(shared, error.reason)),
             }

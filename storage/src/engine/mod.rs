@@ -180,13 +180,6 @@ pub(crate) struct EngineError {
     pub(crate) reason: String,
 }
 
-/// The number of the table file that a message of RocksDB names.
-pub(crate) fn named_file(message: &str) -> Option<u64> {
-    let before = message.split(".sst").next().filter(|before| before.len() < message.len())?;
-    let digits = before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?;
-    digits.parse().ok()
-}
-
 /// What is to be done about a failure depends on its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureKind {
@@ -200,19 +193,4 @@ pub(crate) enum FailureKind {
     Closed,
     /// Anything else: a bug, or an engine that has been stopped.
     Other,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_found_in_what_rocksdb_says() {
-        let says = "Corruption: block checksum mismatch: stored = 1, computed = 2, type = 4  in \
-                    /data/rocksdb/000123.sst offset 0 size 16";
-        assert_eq!(named_file(says), Some(123));
-        assert_eq!(named_file("/000007.sst"), Some(7));
-        assert_eq!(named_file("Corruption: no file"), None);
-        assert_eq!(named_file(".sst"), None);
-    }
 }

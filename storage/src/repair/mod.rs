@@ -230,7 +230,7 @@ fn damaged_tables(into: &Path) -> Result<Vec<u64>, RepairError> {
         let Some(family) = access.family(family) else { continue };
         check::scan::scan(&access.db, family, &[], None, |found| {
             if let check::scan::Found::Unreadable(gap) = found {
-                numbers.extend(crate::engine::named_file(&gap.reason));
+                numbers.extend(table::named_file(&gap.reason));
             }
         });
     }

@@ -12,7 +12,6 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteBatchIt
 
 use super::RepairError;
 use crate::check::scan::{Found, Unreadable, scan};
-use crate::engine::named_file;
 use crate::engine::rocks::{FOLDER, closed};
 use crate::files::manifest::{self, TableFile};
 use crate::keys;
@@ -35,6 +34,13 @@ pub(crate) struct Replaced {
     pub(crate) doubtful: u64,
     /// Where the damaged file is kept.
     pub(crate) kept: PathBuf,
+}
+
+/// The number of the table file that a message of RocksDB names.
+pub(crate) fn named_file(message: &str) -> Option<u64> {
+    let before = message.split(".sst").next().filter(|before| before.len() < message.len())?;
+    let digits = before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 /// Opens the database of a directory for repair: what the write-ahead log has goes to files, and nothing is compacted.
@@ -269,4 +275,19 @@ impl Writer<'_> {
 /// Brings what was written to a directory to the disk.
 pub(crate) fn sync(directory: &Path) -> std::io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_in_what_rocksdb_says() {
+        let says = "Corruption: block checksum mismatch: stored = 1, computed = 2, type = 4  in \
+                    /data/rocksdb/000123.sst offset 0 size 16";
+        assert_eq!(named_file(says), Some(123));
+        assert_eq!(named_file("/000007.sst"), Some(7));
+        assert_eq!(named_file("Corruption: no file"), None);
+        assert_eq!(named_file(".sst"), None);
+    }
 }
