@@ -194,3 +194,10 @@ pub(crate) enum FailureKind {
     /// Anything else: a bug, or an engine that has been stopped.
     Other,
 }
+
+/// The number of the table file that a message of RocksDB names.
+pub(crate) fn named_file(message: &str) -> Option<u64> {
+    let before = message.split(".sst").next().filter(|before| before.len() < message.len())?;
+    let digits = before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
