@@ -194,3 +194,24 @@ pub(crate) enum FailureKind {
     /// Anything else: a bug, or an engine that has been stopped.
     Other,
 }
+
+/// A cursor where nothing can be read.
+struct NoRows(EngineError);
+
+impl Cursor for NoRows {
+    fn seek_to_first(&mut self) {}
+
+    fn seek_to_last(&mut self) {}
+
+    fn seek(&mut self, _key: &[u8]) {}
+
+    fn next(&mut self) {}
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        None
+    }
+
+    fn status(&self) -> Result<(), EngineError> {
+        Err(self.0.clone())
+    }
+}
