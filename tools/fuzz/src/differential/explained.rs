@@ -71,7 +71,11 @@ pub const EXPLAINED: &[Difference] = &[
         &["TrailingBytes", "Truncated"],
         "it reads as far as it understands, and what is missing as absent",
     ),
-    lenient(RUMQTTC, &["VariableIntegerNotMinimal"], "it takes any form of a variable byte integer"),
+    lenient(
+        RUMQTTC,
+        &["VariableIntegerNotMinimal", "VariableIntegerTooLong"],
+        "it takes any form of a variable byte integer",
+    ),
     lenient(
         RUMQTTC,
         &[
@@ -98,6 +102,14 @@ pub const EXPLAINED: &[Difference] = &[
         "it does not know the short forms of DISCONNECT",
     ),
     unread(RUMQTTC, true, &[15], &["refuses"], "it has no AUTH"),
+    unread(
+        RUMQTTC,
+        true,
+        &[3],
+        &["another"],
+        "it writes the length of several Subscription Identifiers wrongly",
+    ),
+    unread(MQTT_PROTO, true, &[1], &["refuses"], "it looks into a will payload that is said to be text"),
     lenient(MQTT_PROTO, &["TrailingBytes"], "it reads as far as it understands"),
     lenient(MQTT_PROTO, &["NullCharacter"], "it allows U+0000 in some strings"),
     lenient(
