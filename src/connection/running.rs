@@ -136,7 +136,7 @@ where
         catch_up,
     };
     running.subscribe_restored();
-    running.join_groups();
+    running.join_groups(&[]);
     running.take_back().await;
     let (mut reader, mut writer) = tokio::io::split(transport);
     running.decode(&mut decoder, &mut input);
@@ -407,7 +407,7 @@ impl Running {
         self.session.done(requests, done, &kept);
         self.stop_listening(&unsubscribed);
         self.leave_groups(&unsubscribed);
-        self.join_groups();
+        self.join_groups(&unsubscribed);
     }
 
     /// Whether every batch is answered.
