@@ -52,12 +52,19 @@ impl Take {
 }
 
 impl Running {
-    /// Becomes able to pull, for shared subscriptions that are in force.
-    pub(super) fn join_groups(&mut self) {
+    /// Becomes able to pull, for shared subscriptions that are in force. Those that are in `unsubscribed` as well were made
+    /// anew.
+    pub(super) fn join_groups(&mut self, unsubscribed: &[ByteString]) {
         for held in self.session.subscriptions().shared() {
-            if let Some(feed) = self.groups.iter_mut().find(|feed| feed.filter == held.filter) {
-                feed.leaving = false;
-                continue;
+            if let Some(at) = self.groups.iter().position(|feed| feed.filter == held.filter) {
+                let feed = &mut self.groups[at];
+                let had_left = std::mem::take(&mut feed.leaving) || unsubscribed.contains(&held.filter);
+                let log = had_left.then(|| self.broker.store.group_log(&held.filter)).flatten();
+                if log.is_none_or(|log| log == feed.member.log()) {
+                    continue;
+                }
+                // The group ended with its last member: this is another, and what was open in that one is no concern of it.
+                self.groups.remove(at);
             }
             let grown = Arc::new(AtomicBool::new(true));
             let wake = {

@@ -139,7 +139,7 @@ where
         read_pause: None,
     };
     running.subscribe_restored();
-    running.join_groups();
+    running.join_groups(&[]);
     running.take_back().await;
     let (mut reader, mut writer) = tokio::io::split(transport);
     running.decode(&mut decoder, &mut input);
@@ -410,7 +410,7 @@ impl Running {
         self.session.done(requests, done, &kept);
         self.stop_listening(&unsubscribed);
         self.leave_groups(&unsubscribed);
-        self.join_groups();
+        self.join_groups(&unsubscribed);
     }
 
     /// Whether every batch is answered.

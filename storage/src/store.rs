@@ -201,6 +201,11 @@ impl Store {
         Some(GroupMember::join(pool, member, wake))
     }
 
+    /// The log of a group, if there is such a group. One that ends with its last member and is made again has another.
+    pub fn group_log(&self, filter: &str) -> Option<crate::LogId> {
+        self.handle.shared.pools.find(filter).map(|pool| pool.log)
+    }
+
     /// Reserves the next messages of a group and reads them. May wait for the disk.
     ///
     /// # Errors

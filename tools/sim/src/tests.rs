@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barnacle_storage::{Fault, Survivors};
-use barnacle_wire::packets::Disconnect;
-use barnacle_wire::{Connect, Property, Version};
+use barnacle_wire::packets::{Disconnect, Unsubscribe};
+use barnacle_wire::{Connect, Property, Publish, Subscribe, Version};
 
 use crate::campaign;
 use crate::machine::{Fate, Machine};
@@ -85,6 +85,47 @@ fn a_good_bye_that_is_not_kept_is_not_answered_by_an_orderly_end() {
             machine.kill(Survivors::Finished).await;
         }
     });
+}
+
+/// Seed 4249: the connection went on pulling from the group that had ended, and got nothing of the new one.
+#[test]
+fn a_group_that_its_last_member_leaves_and_joins_at_once_is_pulled_from() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without threads and sockets").block_on(async {
+        let scenario = Scenario { latency_millis: 0, socket_bytes: 1 << 10, ..Scenario::of(0) };
+        for expiry in [0, 60] {
+            for commits_between in [false, true] {
+                let mut machine = Machine::new(&scenario);
+                machine.start().expect("an empty disk");
+                let link = machine.connect().expect("it has just started");
+                let connect =
+                    Connect::new(Version::V5, "c").property(Property::SessionExpiryInterval(expiry));
+                link.send(&connect.encode());
+                turn(&mut machine, &link).await;
+                link.send(&Subscribe::new(1, "$share/a/g", 1).encode(Version::V5));
+                turn(&mut machine, &link).await;
+                link.send(&Unsubscribe::new(1, "$share/a/g").encode(Version::V5));
+                if commits_between {
+                    turn(&mut machine, &link).await;
+                }
+                link.send(&Subscribe::new(2, "$share/a/g", 1).encode(Version::V5));
+                turn(&mut machine, &link).await;
+                link.receive();
+                link.send(&Publish::new("g", "message").qos(1, 3).encode(Version::V5));
+                turn(&mut machine, &link).await;
+                turn(&mut machine, &link).await;
+                let got = link.receive();
+                assert!(got.windows(7).any(|bytes| bytes == b"message"), "expiry {expiry}: {got:?}");
+                machine.kill(Survivors::Finished).await;
+            }
+        }
+    });
+}
+
+async fn turn(machine: &mut Machine, link: &Link) {
+    pass(link).await;
+    machine.commit();
+    pass(link).await;
 }
 
 async fn pass(link: &Link) {
