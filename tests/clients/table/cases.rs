@@ -8,7 +8,7 @@ use crate::broker::Broker;
 
 /// These hand a PUBLISH to their program again when it is sent again after a reconnect. What the broker sends them is listened to:
 /// see `Tap::times_sent`.
-const DELIVERS_AGAIN: [&str; 2] = ["gmqtt", "rumqttc"];
+const DELIVERS_AGAIN: [&str; 3] = ["gmqtt", "rumqttc", "fusesource"];
 
 /// The QoS at which a session is shown. rumqttc 0.25 forgets with its connection which PUBLISH of QoS 2 it has had, and breaks the
 /// next one off at each PUBREL of them, instead of answering PUBCOMP: it never gets further.
