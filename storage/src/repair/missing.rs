@@ -4,7 +4,7 @@
 //! batch has a sequence number, and goes on where the one before it ended, from file to file; the manifest knows from which file
 //! on the log is needed, and up to which it has come; and the commit mark knows what was acknowledged.
 //!
-//! No healthy store is refused: an end that is torn or cut off is not a missing file, a log of which everything has gone to
+//! No healthy store is refused: a beginning that seems too late is said and no more; an end that is torn or cut off is not a missing file, a log of which everything has gone to
 //! table files is not missed, and where the files do not say whether one is missing, only a mark above what is there does.
 
 use std::path::Path;
@@ -22,10 +22,11 @@ use crate::record::{self, State};
 /// Refuses a store of which a file of the write-ahead log is missing that had something.
 pub(super) fn check(directory: &Path, files: &[WalFile], known: &LogNumbers) -> Result<(), OpenError> {
     let needed: Vec<&WalFile> = files.iter().filter(|file| file.number() >= known.first_kept).collect();
-    let reason = between(directory, &needed)
-        .or_else(|| before(directory, &needed, known))
-        .or_else(|| behind(directory, &needed, known));
-    match reason {
+    if let Some(reason) = before(directory, &needed, known) {
+        // The manifest may name a file that never was, so this alone is no reason to refuse.
+        tracing::error!("perhaps a part of the write-ahead log is missing: {reason}");
+    }
+    match between(directory, &needed).or_else(|| behind(directory, &needed, known)) {
         Some(reason) => Err(OpenError::MissingLog { directory: directory.to_owned(), reason }),
         None => Ok(()),
     }

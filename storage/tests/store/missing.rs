@@ -1,4 +1,4 @@
-//! Files of the write-ahead log that are not there: refused by name where something was in them, and repair goes without.
+//! Files of the write-ahead log that are not there: refused by name where another shows that, and repair goes without.
 
 use std::path::{Path, PathBuf};
 
@@ -46,15 +46,14 @@ fn killed() -> tempfile::TempDir {
 }
 
 #[test]
-fn any_missing_file_of_the_log_that_had_something_is_named_and_repair_goes_without() {
+fn a_missing_file_in_the_log_or_at_its_end_is_named_and_repair_goes_without() {
     let killed = killed();
     let logs = logs(killed.path());
     let with_batches: Vec<&PathBuf> =
         logs.iter().filter(|(_, length)| *length > 0).map(|(path, _)| path).collect();
     assert!(with_batches.len() >= 3, "{logs:?}");
-    for (at, path) in with_batches.into_iter().enumerate() {
-        // The first file has the session.
-        let sessions = usize::from(at > 0);
+    // That the first is missing cannot be told from one that never was.
+    for path in with_batches.into_iter().skip(1) {
         let copy = copied(killed.path());
         std::fs::remove_file(copy.path().join("rocksdb").join(path.file_name().expect("a name")))
             .expect("removed");
@@ -70,7 +69,7 @@ fn any_missing_file_of_the_log_that_had_something_is_named_and_repair_goes_witho
         // It opens, and goes on opening, killed or closed.
         for number in 0..4 {
             let (store, recovery) = Store::open(Options::new(into.path())).expect("opens");
-            assert_eq!((recovery.lost, recovery.sessions), (None, sessions), "{number}: {path:?}");
+            assert_eq!((recovery.lost, recovery.sessions), (None, 1), "{number}: {path:?}");
             let message = publish(&store, "t", &number.to_string());
             commit(&store, Transaction { fence: None, operations: vec![message] });
             drop(store);
