@@ -66,6 +66,8 @@ pub(super) struct Running {
     /// The store has failed, or another connection has taken the session over.
     cut_off: bool,
     pub(super) catch_up: CatchUp,
+    /// The store could not be read: how long the next failure waits.
+    pub(super) read_pause: Option<Duration>,
 }
 
 /// The session's logs.
@@ -134,6 +136,7 @@ where
         writes_next: true,
         cut_off: false,
         catch_up,
+        read_pause: None,
     };
     running.subscribe_restored();
     running.join_groups(&[]);

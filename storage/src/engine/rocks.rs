@@ -18,7 +18,8 @@ use rocksdb::{
 };
 
 use super::{
-    Cursor, Engine, EngineError, FailureKind, LostKeys, Opened, SetAside, View, WriteBatch, named_file,
+    Cursor, Engine, EngineError, FailureKind, LostKeys, NoRows, Opened, SetAside, View, WriteBatch,
+    named_file,
 };
 use crate::floors::Floors;
 use crate::keys::{self, Family};
@@ -348,27 +349,6 @@ impl Cursor for Rows<'_> {
 
     fn status(&self) -> Result<(), EngineError> {
         Ok(self.0.status()?)
-    }
-}
-
-/// Over a database that is not open.
-struct NoRows(EngineError);
-
-impl Cursor for NoRows {
-    fn seek_to_first(&mut self) {}
-
-    fn seek_to_last(&mut self) {}
-
-    fn seek(&mut self, _key: &[u8]) {}
-
-    fn next(&mut self) {}
-
-    fn item(&self) -> Option<(&[u8], &[u8])> {
-        None
-    }
-
-    fn status(&self) -> Result<(), EngineError> {
-        Err(self.0.clone())
     }
 }
 

@@ -147,23 +147,3 @@ fn damage_at_the_end_of_a_log_is_told_and_no_ordinal_is_used_twice() {
     let report = Checker::open(directory.path()).expect("opens").check();
     assert!(report.is_clean(), "{:#?}", report.findings);
 }
-
-/// As long as the file system refuses, the store does its work, and the file is tried again.
-#[test]
-fn a_file_that_cannot_be_kept_is_tried_again() {
-    let (fixture, [a, b, _]) = with_shared_files();
-    let (path, at) = find(fixture.directory.path(), &format!("b {:0>400}", MESSAGES / 2));
-    flip(&path, at + 100);
-    // Where the damaged file would be kept is no folder.
-    let quarantine = fixture.directory.path().join("quarantine");
-    std::fs::write(&quarantine, "in the way").expect("written");
-    compact(&fixture, &a);
-    let before = fixture.read(&b, Lsn(0)).len();
-    for number in 0..20 {
-        fixture.publish("b/t", &number.to_string());
-    }
-    assert_eq!(fixture.store.statistics().damaged_files, 0);
-    std::fs::remove_file(&quarantine).expect("removed");
-    replaced(&fixture);
-    assert_eq!(fixture.read(&b, Lsn(0)).len(), before + 20);
-}

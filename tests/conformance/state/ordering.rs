@@ -71,7 +71,7 @@ fn acknowledgements_leave_in_the_order_of_what_they_answer(server: &Server) {
     stored.subscribe(&Subscribe::new(1, "wanted/kept", 1));
     let topics = ["wanted/kept", "nobody", "wanted/live"];
     let message = |id: u16| {
-        let qos = if id % 2 == 0 { 1 } else { 2 };
+        let qos = if id.is_multiple_of(2) { 1 } else { 2 };
         Publish::new(topics[usize::from(id) % 3], id.to_string()).qos(qos, id).encode(server.version)
     };
     publisher.send(&(1..=60).flat_map(message).collect::<Vec<u8>>());

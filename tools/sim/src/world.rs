@@ -246,7 +246,9 @@ impl World {
         for client in 0..self.clients.len() {
             // One after the other; who waits for an answer for too long tries again.
             let waits = self.clients[client].is_connected();
-            if !waits && look % (client + 1) == 0 || (look % 512 == 511 && !self.clients[client].online) {
+            if !waits && look.is_multiple_of(client + 1)
+                || (look % 512 == 511 && !self.clients[client].online)
+            {
                 self.connect(client, false);
             }
         }

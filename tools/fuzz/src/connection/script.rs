@@ -131,13 +131,13 @@ pub enum SmallId {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum AckKind {
     /// PUBACK
-    PubAck,
+    Ack,
     /// PUBREC
-    PubRec,
+    Rec,
     /// PUBREL
-    PubRel,
+    Rel,
     /// PUBCOMP
-    PubComp,
+    Comp,
 }
 
 /// A packet.
@@ -184,9 +184,9 @@ pub enum Topic {
     /// `a`
     A,
     /// `a/b`
-    AB,
+    Ab,
     /// `a/b/c`
-    ABC,
+    Abc,
     /// `/`
     Slash,
     /// `$SYS/x`
@@ -211,8 +211,8 @@ impl Topic {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::A => "a",
-            Self::AB => "a/b",
-            Self::ABC => "a/b/c",
+            Self::Ab => "a/b",
+            Self::Abc => "a/b/c",
             Self::Slash => "/",
             Self::Dollar => "$SYS/x",
             Self::All => "#",

@@ -90,10 +90,10 @@ pub(super) fn sent(sent: &Sent, version: Version) -> Vec<u8> {
 
 pub(super) fn ack(ack: AckKind, id: u16, reason: u8, version: Version) -> Vec<u8> {
     let packet_kind = match ack {
-        AckKind::PubAck => kind::PUBACK,
-        AckKind::PubRec => kind::PUBREC,
-        AckKind::PubRel => kind::PUBREL,
-        AckKind::PubComp => kind::PUBCOMP,
+        AckKind::Ack => kind::PUBACK,
+        AckKind::Rec => kind::PUBREC,
+        AckKind::Rel => kind::PUBREL,
+        AckKind::Comp => kind::PUBCOMP,
     };
     Ack::reason(id, reason).encode(packet_kind, version)
 }

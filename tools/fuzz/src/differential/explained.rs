@@ -101,6 +101,13 @@ pub const EXPLAINED: &[Difference] = &[
         &["refuses", "incomplete"],
         "it does not know the short forms of DISCONNECT",
     ),
+    unread(
+        RUMQTTC,
+        false,
+        &[1],
+        &["another"],
+        "it writes no password without a user name, or with an empty one",
+    ),
     unread(RUMQTTC, true, &[15], &["refuses"], "it has no AUTH"),
     unread(
         RUMQTTC,
