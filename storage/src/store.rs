@@ -20,7 +20,7 @@ use crate::space;
 use crate::trim;
 use crate::{
     Backlog, Budget, Clock, CloseError, CommitError, DropReason, Dropped, Drops, Durability, Excess,
-    Exchange, GroupMember, Health, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy,
+    Exchange, GroupMember, Health, Load, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy,
     Pulled, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Stepper, Targets,
     Transaction, Watch,
 };
@@ -244,6 +244,35 @@ impl Store {
         Some(drops)
     }
 
+    /// What was dropped of a group's messages, by the whole filter of the shared subscription; `None` if there is no such
+    /// group. Drop-oldest counts when it drops, which may be a little after a message has come to be beyond the limit.
+    pub fn group_drops(&self, filter: &str) -> Option<Drops> {
+        let catalog = self.handle.shared.catalog.lock();
+        catalog.groups.get(filter).map(|group| group.drops.clone())
+    }
+
+    /// What waits in a group, by the whole filter of the shared subscription: see [`crate::Limits::group`]. `None` if there is
+    /// no such group.
+    ///
+    /// # Errors
+    ///
+    /// When its log is damaged or RocksDB fails.
+    pub fn group_backlog(&self, filter: &str) -> Result<Option<Load>, ReadError> {
+        let shared = &self.handle.shared;
+        let head = shared.head();
+        let (log, open) = {
+            let catalog = shared.catalog.lock();
+            let Some(group) = catalog.groups.get(filter) else { return Ok(None) };
+            (group.log, group.open.as_slice().to_vec())
+        };
+        let mut waiting = Load::default();
+        for span in open.iter().filter(|span| span.after < head) {
+            let end = shared.load_at(log, span.through.min(head))?;
+            waiting = waiting.plus(end.beyond(shared.load_at(log, span.after)?));
+        }
+        Ok(Some(waiting))
+    }
+
     /// Counts drops of a session that is not stored. They are in the total at once, and kept with the next batch that
     /// counts any.
     pub fn note_drops(&self, reason: DropReason, messages: u64) {
@@ -368,6 +397,7 @@ fn needs_fence(operation: &Operation) -> bool {
             | Operation::JoinGroup { .. }
             | Operation::LeaveGroup { .. }
             | Operation::TakeFromGroup(_)
+            | Operation::CountRefused(_)
             | Operation::TakePosition
     )
 }
@@ -445,6 +475,7 @@ fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
     let settle = |apply: &mut Apply<'_>| {
         apply.put_schema(SCHEMA);
         apply.measure_all();
+        apply.settle_groups();
         apply.settle_sessions(now_millis)
     };
     ended.extend(commit_alone(shared, settle)?);

@@ -12,5 +12,6 @@ mod reading;
 mod recover;
 mod rocks;
 mod session;
+mod shared;
 mod steps;
 mod world;
