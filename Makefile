@@ -11,7 +11,12 @@ ARGS ?=
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
 
-.PHONY: help run test sim planted lint audit bench fixture conformance-table clean
+# What `make fuzz` runs, each so many inputs or so many seconds, whichever ends first; 0: no bound.
+TARGETS ?= decode round_trip differential connection
+RUNS ?= 0
+SECONDS ?= 60
+
+.PHONY: help run test sim planted lint audit bench crashlab fuzz fixture conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
@@ -21,6 +26,8 @@ help:
 	@echo 'make lint     rustfmt, clippy and rustdoc, warnings are errors'
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 --qos 2")'
+	@echo 'make fuzz     the fuzz targets, a minute each (RUNS=10000000 SECONDS=0 TARGETS="decode")'
+	@echo 'make crashlab the long campaign of kills, power cuts and bad disks; writes docs/crashlab'
 	@echo 'make fixture  write a store as this version has it, for later versions to open (NAME=store-v2)'
 	@echo 'make conformance-table   write docs/CONFORMANCE.md from the tests'
 	@echo 'make clean    remove what was built; the messages in $(DATA_DIR) stay'
@@ -56,6 +63,13 @@ bench:
 	@tools/setup/bench.sh
 	@cargo build --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" compare $(ARGS)
+
+fuzz:
+	@tools/setup/fuzz.sh
+	@RUNS='$(RUNS)' SECONDS_EACH='$(SECONDS)' tools/fuzz/run.sh $(TARGETS)
+
+crashlab:
+	@tools/crashlab.sh
 
 fixture:
 	@test -n '$(NAME)' && test ! -e 'tests/fixtures/$(NAME)' || { echo 'NAME=... of a new folder in tests/fixtures' >&2; exit 2; }

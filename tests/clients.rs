@@ -8,6 +8,7 @@ mod mosquitto;
 mod mqttjs;
 mod paho;
 mod program;
+mod table;
 
 use program::Program;
 

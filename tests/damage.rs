@@ -1,9 +1,11 @@
 //! Damage met by a running broker, and the commands for a store that is stopped.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-use barnacle_wire::{Client, Publish, Subscribe, Version, kind};
+use barnacle_wire::{Client, Packet, Publish, Subscribe, Version, kind, packets};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -137,6 +139,115 @@ fn a_damaged_part_of_a_log_is_passed_over_named_and_repaired() {
     assert!(numbers.is_sorted());
     let log = broker.log();
     assert_eq!(log.matches("a part of a log is damaged").count(), 1, "{log}");
+}
+
+/// The table file that has some bytes, and where.
+fn find(directory: &Path, bytes: &[u8]) -> Option<(PathBuf, usize)> {
+    let files = std::fs::read_dir(directory.join("rocksdb")).expect("there").flatten();
+    let tables = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|is| is == "sst"));
+    tables.into_iter().find_map(|path| {
+        let found = std::fs::read(&path).ok()?;
+        let at = found.windows(bytes.len()).position(|window| window == bytes)?;
+        Some((path, at))
+    })
+}
+
+/// The connection lives.
+fn ping(client: &mut Client) {
+    client.send(&packets::ping()).expect("PINGREQ is sent");
+    client.expect(&Packet::PingResp);
+}
+
+/// A compaction is forced by a session that consumes tens of megabytes: what is dead is rewritten, and with it the file
+/// in which the messages of others lie.
+#[test]
+fn a_byte_flipped_in_a_table_file_and_compacted_costs_its_block_while_the_service_goes_on() {
+    const LARGE: usize = 900 << 10;
+    const LARGE_MESSAGES: usize = 56;
+    let mut broker = Broker::start();
+    for client_id in ["large", "harmed", "whole"] {
+        let mut session = broker.new_session(Version::V5, client_id);
+        session.subscribe(&Subscribe::new(1, &format!("{client_id}/#"), 1));
+        session.disconnect();
+    }
+    let mut publisher = broker.client(Version::V5, "publisher");
+    for number in 0..MESSAGES {
+        for client_id in ["harmed", "whole"] {
+            let payload = format!("{client_id} {number:0>200}");
+            publisher.deliver(&Publish::new(&format!("{client_id}/t"), payload.as_bytes()).qos(1, 1));
+        }
+    }
+    // More than a write buffer: what came before goes to a table file with it.
+    for number in 0..LARGE_MESSAGES {
+        let payload = vec![u8::try_from(number).expect("below 256"); LARGE];
+        publisher.deliver(&Publish::new("large/t", payload).qos(1, 1));
+    }
+    let directory = broker.data_directory();
+    let middle = format!("harmed {:0>200}", MESSAGES / 2);
+    let patience = Instant::now() + Duration::from_secs(60);
+    let (table, at) = loop {
+        if let Some(found) = find(&directory, middle.as_bytes()) {
+            break found;
+        }
+        assert!(Instant::now() < patience, "nothing was written to a table file");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let file = std::fs::File::options().read(true).write(true).open(&table).expect("opens");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at as u64 + 100).expect("read");
+    file.write_all_at(&[byte[0] ^ 8], at as u64 + 100).expect("written");
+
+    let mut whole = broker.resume(Version::V5, "whole");
+    let mut large = broker.resume(Version::V5, "large");
+    for _ in 0..LARGE_MESSAGES {
+        let message = large.expect_publish();
+        assert_eq!(message.payload.len(), LARGE);
+        large.ack(kind::PUBACK, message.packet_id).expect("PUBACK is sent");
+    }
+    let patience = Instant::now() + Duration::from_secs(90);
+    while !broker.log().contains("a damaged table file was taken out of the database") {
+        assert!(Instant::now() < patience, "no compaction met the damage: {}", broker.log());
+        ping(&mut publisher);
+        ping(&mut large);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let end = |client_id: &str| format!("{client_id} {:0>200}", MESSAGES);
+    for client_id in ["harmed", "whole"] {
+        let payload = end(client_id);
+        publisher.deliver(&Publish::new(&format!("{client_id}/t"), payload.as_bytes()).qos(1, 1));
+    }
+    let take = |client: &mut Client, client_id: &str| {
+        let mut numbers: Vec<usize> = Vec::new();
+        while numbers.last() != Some(&MESSAGES) {
+            let message = client.expect_publish();
+            let payload = text(&message.payload);
+            let (name, number) = payload.split_once(' ').expect("two words");
+            assert_eq!(name, client_id);
+            numbers.push(number.parse().expect("a number"));
+            client.ack(kind::PUBACK, message.packet_id).expect("PUBACK is sent");
+        }
+        numbers
+    };
+    assert_eq!(take(&mut whole, "whole"), (0..=MESSAGES).collect::<Vec<_>>());
+    let mut harmed = broker.resume(Version::V5, "harmed");
+    let numbers = take(&mut harmed, "harmed");
+    assert!(numbers.is_sorted() && !numbers.contains(&(MESSAGES / 2)));
+    let lost = MESSAGES + 1 - numbers.len();
+    assert!(lost < 100, "a block of some kilobytes: {lost}");
+    for client in [&mut whole, &mut large, &mut harmed, &mut publisher] {
+        ping(client);
+    }
+
+    broker.kill();
+    let log = broker.log();
+    assert_eq!(log.matches("a part of a log is damaged").count(), 1, "{log}");
+    assert!(log.contains(table.file_name().and_then(|name| name.to_str()).expect("a name")), "{log}");
+    let checked = run(&["check"], &directory);
+    let report = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(0), "{report}");
+    assert!(report.contains("Quarantined in log") && report.contains(&format!("{lost} ")), "{report}");
+    broker.start_again();
+    ping(&mut broker.resume(Version::V5, "whole"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod backlog;
 mod broker;
 mod cli;
 mod clients;
+mod crashlab;
 mod damage;
 mod disk;
 mod expiry;

@@ -14,8 +14,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is built, fetched or written by running, by folder name; never part of the project.
-const NOT_OURS: [&str; 6] =
-    [".git", "target", "node_modules", "__pycache__", "barnacle-data", "proptest-regressions"];
+const NOT_OURS: [&str; 7] = [
+    ".git",
+    "target",
+    "corpus-regressions",
+    "node_modules",
+    "__pycache__",
+    "barnacle-data",
+    "proptest-regressions",
+];
 
 /// A file of the project, with its path from the root.
 struct Page {

@@ -314,7 +314,7 @@ impl Running {
                 Err(error) => {
                     any = true;
                     tracing::info!(client_id = &*self.owner.client_id, "refused: {error}");
-                    self.session.disconnect(error.reason_code());
+                    self.session.disconnect(error.disconnect_reason_code());
                 }
             }
         }

@@ -59,6 +59,18 @@ impl DecodeError {
         self.fault.reason_code()
     }
 
+    /// The reason code for DISCONNECT, which does not have those that only CONNACK has: a CONNECT that is not the first is a
+    /// protocol error whatever is wrong with it [MQTT-3.1.0-2].
+    #[must_use]
+    pub fn disconnect_reason_code(&self) -> ReasonCode {
+        match self.reason_code() {
+            ReasonCode::UnsupportedProtocolVersion | ReasonCode::ClientIdentifierNotValid => {
+                ReasonCode::ProtocolError
+            }
+            reason => reason,
+        }
+    }
+
     /// The version in which to refuse with CONNACK before closing. `Some` when it was the connection's first CONNECT
     /// and the standard has a CONNACK for it: always in MQTT 5 [MQTT-3.1.4-1], in MQTT 3.1 and 3.1.1 for a protocol
     /// level [MQTT-3.1.2-2] or client identifier that is not accepted. For an unknown protocol level it is the version

@@ -263,6 +263,11 @@ impl Session {
         self.subscriptions.iter().flat_map(StoredSubscription::parts)
     }
 
+    /// Whether it has an outbound state at all.
+    pub(crate) fn has_outbound(&self) -> bool {
+        self.position > Lsn(0) || self.last_packet_id > 0 || self.exchanges.is_some()
+    }
+
     pub(crate) fn outbound(&self) -> Outbound {
         let open = self.exchanges.as_ref().map(|exchanges| exchanges.open.clone()).unwrap_or_default();
         Outbound { position: self.position, last_packet_id: self.last_packet_id, open }

@@ -98,6 +98,17 @@ pub enum OpenError {
         /// What is wrong; names the file.
         reason: String,
     },
+    /// A file of the write-ahead log is missing, and with it batches that had been acknowledged.
+    #[error(
+        "data directory {}: {reason}; `barnacle check` tells more, `barnacle repair` makes a store that opens without it",
+        directory.display()
+    )]
+    MissingLog {
+        /// The data directory.
+        directory: PathBuf,
+        /// Which file, and which batches are in doubt.
+        reason: String,
+    },
     /// The file system refused.
     #[error("data directory {}: {error}", directory.display())]
     Io {

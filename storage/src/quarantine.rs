@@ -55,6 +55,11 @@ impl Quarantine {
         true
     }
 
+    /// All that is known.
+    pub(crate) fn rows(&self) -> Vec<QuarantineRow> {
+        self.rows.read().values().flatten().cloned().collect()
+    }
+
     /// Whether the retained message of a topic was not reported before.
     pub(crate) fn is_news(&self, topic: &str) -> bool {
         let mut topics = self.topics.lock();
@@ -73,6 +78,14 @@ impl Quarantine {
 impl Shared {
     /// A part of a log cannot be read. Said once, and remembered.
     pub(crate) fn quarantine(&self, range: DamagedRange, reason: &str) {
+        if let Some(row) = self.note_damage(range, reason) {
+            // A closed queue means that the next start meets it again.
+            let _ = self.queue.push(Work::Quarantine(row));
+        }
+    }
+
+    /// Says that a part of a log is lost, and gives the record of it, if that is news.
+    pub(crate) fn note_damage(&self, range: DamagedRange, reason: &str) -> Option<QuarantineRow> {
         let row = QuarantineRow {
             log: range.log,
             after: range.after,
@@ -82,7 +95,7 @@ impl Shared {
             found_at_millis: self.clock.now_millis(),
         };
         if !self.quarantine.insert(&row) {
-            return;
+            return None;
         }
         tracing::error!(
             log = range.log.0,
@@ -93,7 +106,6 @@ impl Shared {
         );
         add(&self.counters.damaged_ranges, 1);
         add(&self.counters.damaged_messages, range.messages.unwrap_or(1));
-        // A closed queue means that the next start meets it again.
-        let _ = self.queue.push(Work::Quarantine(row));
+        Some(row)
     }
 }

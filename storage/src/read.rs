@@ -227,7 +227,7 @@ impl Shared {
     }
 
     /// Where a log ends between two keys.
-    fn last_block(&self, log: LogId, first: &[u8], end: &[u8]) -> Result<Head, ReadError> {
+    pub(crate) fn last_block(&self, log: LogId, first: &[u8], end: &[u8]) -> Result<Head, ReadError> {
         let view = self.engine.view();
         let mut rows = view.cursor(keys::LOG, first, Some(end));
         rows.seek_to_last();
@@ -238,12 +238,8 @@ impl Shared {
             };
         };
         let last = keys::parse_block(key).map_or(Lsn(0), |(_, last)| last);
-        let count = || {
-            let mut block = BlockEntries::open(Bytes::copy_from_slice(value))?;
-            while block.advance()?.is_some() {}
-            Ok(Head { last, ordinal: block.next_ordinal(), running_bytes: block.running_bytes() })
-        };
-        count().map_err(|reason| damaged(log, Lsn(0), last, reason))
+        let block = BlockEntries::open(Bytes::copy_from_slice(value));
+        block.and_then(|block| head_behind(block, last)).map_err(|reason| damaged(log, Lsn(0), last, reason))
     }
 
     /// Where a log goes on whose end cannot be read: its counts go on behind the last block that can be, and never
@@ -265,6 +261,12 @@ impl Shared {
         // At least one is lost.
         Head { last, ordinal: before.ordinal + 1, running_bytes: before.running_bytes }
     }
+}
+
+/// Where a log ends whose last block this is.
+pub(crate) fn head_behind(mut block: BlockEntries, last: Lsn) -> Result<Head, DecodeError> {
+    while block.advance()?.is_some() {}
+    Ok(Head { last, ordinal: block.next_ordinal(), running_bytes: block.running_bytes() })
 }
 
 /// What cursors have passed over at or below an LSN.
@@ -427,8 +429,15 @@ impl<'a> Cursor<'a> {
             match self.fetch(disk)? {
                 Next::Broken(through, reason) => self.broken = Some((through, reason)),
                 Next::End => {
-                    if let Some((through, reason)) = self.broken.take() {
-                        self.pass_over(disk, through.min(self.through), None, &reason);
+                    match self.broken.take() {
+                        Some((through, reason)) => {
+                            self.pass_over(disk, through.min(self.through), None, &reason)
+                        }
+                        // The end of what the log has may be known to be lost.
+                        None => {
+                            let known = disk.shared.quarantine.within(self.log, self.after, self.through);
+                            self.damaged.extend(known);
+                        }
                     }
                     return Ok(false);
                 }

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{Catalog, Routes};
 use crate::committer::Queue;
-use crate::engine::Engine;
+use crate::engine::{Engine, WriteBatch};
 use crate::floors::Floors;
 use crate::groups::Pools;
 use crate::health::Board;
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     /// Held by the one that opens the engine again, and by the committer while it must find it open.
     pub(crate) mending: Mutex<()>,
     pub(crate) quarantine: Quarantine,
+    /// Rows that a damaged file took with it, to be written before the next batch.
+    pub(crate) restored: Mutex<WriteBatch>,
     pub(crate) sweep: Mutex<Sweep>,
     pub(crate) next_retained_expiry: NextRetainedExpiry,
     /// Nobody can stop the store yet, or use it.
@@ -97,6 +99,7 @@ impl Shared {
             mending: Mutex::default(),
             acknowledged_commit: AtomicU64::new(0),
             quarantine: Quarantine::default(),
+            restored: Mutex::default(),
             sweep: Mutex::default(),
             next_retained_expiry: NextRetainedExpiry::default(),
             opening: AtomicBool::new(true),

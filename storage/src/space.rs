@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::committer::Background;
 use crate::health::Level;
 use crate::shared::Shared;
 use crate::{Space, trim};
@@ -200,10 +201,12 @@ impl Shared {
     }
 }
 
-/// The thread: looks at the space now and then. While it is short, what can be made free is made free.
+/// The thread: looks at the space now and then, and after what works in the background. While it is short, what can be made free is made free.
 pub(crate) fn run(shared: &Shared) {
+    let mut background = Background::default();
     loop {
         shared.look_at_space();
+        background.look(shared);
         if shared.board.level() != Level::Enough {
             // Should RocksDB have to be opened again, it has little to replay, too.
             let room_bytes = shared.space.free_bytes().unwrap_or_default() / 2;

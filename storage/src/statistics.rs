@@ -44,6 +44,8 @@ counters! {
     rescued_exchanges,
     /// Times that the engine was closed and opened again because a write or a sync had failed.
     reopenings,
+    /// Damaged files that were taken out of the database while it was open, and replaced by what of them can be read.
+    damaged_files,
     /// Retained messages removed because they had expired.
     expired_retained,
     /// Times that a part of a log was rewritten to make space free.

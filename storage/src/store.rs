@@ -347,6 +347,11 @@ impl Store {
         trim::turn(&self.handle.shared);
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
     /// Closes the store: what waits is committed, everything is brought to the disk and marked as closed in order. Other clones
     /// take no transactions any more; the directory is free when the last of them is gone.
     ///

@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 /// How long a program may take to say the next thing; generous, because test machines are busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program. Dropped, it is killed.
 pub(super) struct Program {
@@ -19,6 +20,8 @@ pub(super) struct Program {
     child: Child,
     lines: Receiver<String>,
     errors: Arc<Mutex<String>>,
+    /// Its directory for temporary files, if it was given one.
+    _place: Option<TempDir>,
 }
 
 impl Program {
@@ -31,7 +34,17 @@ impl Program {
     }
 
     /// Starts a command as a user types it.
-    pub(super) fn run(name: &str, mut command: Command) -> Self {
+    pub(super) fn run(name: &str, command: Command) -> Self {
+        Self::spawn(name, command, None)
+    }
+
+    /// The same, with a directory of its own for temporary files: for one that does not clean up when it is killed.
+    pub(super) fn run_in(name: &str, mut command: Command, place: TempDir) -> Self {
+        command.env("TMPDIR", place.path());
+        Self::spawn(name, command, Some(place))
+    }
+
+    fn spawn(name: &str, mut command: Command, place: Option<TempDir>) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!(
@@ -41,7 +54,7 @@ impl Program {
         let lines = read_lines(child.stdout.take().expect("piped above"));
         let errors = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().expect("piped above"), Arc::clone(&errors));
-        Self { name: name.to_owned(), child, lines, errors }
+        Self { name: name.to_owned(), child, lines, errors, _place: place }
     }
 
     /// The next line is `wanted`.

@@ -15,16 +15,25 @@ mod broker;
 #[macro_use]
 mod suite;
 mod server;
+mod support;
 mod wrong;
 
+mod acknowledgement;
 mod auth;
 mod connack;
 mod connect;
 mod data;
 mod disconnect;
+mod enhanced_authentication;
+mod errors;
+mod information;
 mod malformed;
 mod ping;
+mod publish;
 mod session;
+mod state;
+mod subscribe;
 mod topics;
+mod unsubscribe;
 mod websocket;
 mod will;

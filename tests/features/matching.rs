@@ -1,38 +1,10 @@
 //! Which subscriptions a message matches, and what it brings from them.
 
-use std::collections::BTreeSet;
-
 use barnacle_wire::client::PATIENCE;
-use barnacle_wire::property::Variable;
-use barnacle_wire::{Client, Packet, Property, Publish, Subscribe, Unsubscribe, Version, kind};
+use barnacle_wire::{Packet, Publish, Subscribe, Unsubscribe, Version, kind};
 
 use super::{QUIET, expect_marker, in_each_version, publish};
 use crate::broker::Broker;
-
-const NO_LOCAL: u8 = 1 << 2;
-
-fn identifiers(message: &Publish) -> BTreeSet<u32> {
-    let identifiers = message.properties.iter().filter_map(|property| match property {
-        Property::SubscriptionIdentifier(Variable(identifier)) => Some(*identifier),
-        _ => None,
-    });
-    identifiers.collect()
-}
-
-#[test]
-fn the_lower_qos_of_publisher_and_subscription_counts() {
-    in_each_version(|broker, version| {
-        for published in 0..=2u8 {
-            for subscribed in 0..=2u8 {
-                let mut client = broker.client(version, "reader");
-                let suback = client.subscribe(&Subscribe::new(1, "q", subscribed));
-                assert_eq!(suback.reasons, [subscribed], "the QoS asked for is granted");
-                publish(broker, &Publish::new("q", "v").qos(published, 1));
-                assert_eq!(client.expect_publish().qos, published.min(subscribed));
-            }
-        }
-    });
-}
 
 #[test]
 fn qos_2_is_one_delivery_however_often_the_publish_is_repeated() {
@@ -56,75 +28,6 @@ fn qos_2_is_one_delivery_however_often_the_publish_is_repeated() {
         let mut reader = broker.resume(version, "reader");
         assert_eq!(reader.expect_publish().payload, b"once");
         expect_marker(broker, &mut reader, "t");
-    });
-}
-
-#[test]
-fn overlapping_subscriptions_make_one_delivery_with_all_identifiers() {
-    fn test(broker: &Broker, mut client: Client) {
-        for (packet_id, (filter, options, identifier)) in (1..).zip([
-            ("o/#", 0, Some(7)),
-            ("o/+", 2, Some(268_435_455)),
-            ("o/a", 1, None),
-            ("x", 1, Some(3)),
-        ]) {
-            let mut subscribe = Subscribe::new(packet_id, filter, options);
-            subscribe
-                .properties
-                .extend(identifier.map(|identifier| Property::SubscriptionIdentifier(Variable(identifier))));
-            client.subscribe(&subscribe);
-        }
-        publish(broker, &Publish::new("o/a", "v").qos(2, 1));
-        let message = client.expect_publish();
-        assert_eq!(message.qos, 2, "the highest QoS of those that match [MQTT-3.3.4-2]");
-        assert_eq!(identifiers(&message), BTreeSet::from([7, 268_435_455]), "[MQTT-3.3.4-4]");
-        publish(broker, &Publish::new("o/b/c", "v").qos(2, 1));
-        let message = client.expect_publish();
-        assert_eq!((message.qos, identifiers(&message)), (0, BTreeSet::from([7])));
-        expect_marker(broker, &mut client, "x");
-    }
-    in_each_version(|broker, version| {
-        if version == Version::V5 {
-            test(broker, broker.client(version, "reader"));
-            test(broker, broker.new_session(version, "stored reader"));
-        }
-    });
-}
-
-#[test]
-fn no_local_keeps_a_clients_own_messages_from_it() {
-    in_each_version(|broker, version| {
-        if version != Version::V5 {
-            return;
-        }
-        for mut client in [broker.client(version, "one"), broker.new_session(version, "stored")] {
-            client.subscribe(&Subscribe::new(1, "n/a", 1 | NO_LOCAL));
-            client.deliver(&Publish::new("n/a", "own").qos(1, 5));
-            client.deliver(&Publish::new("n/a", "own").qos(0, 0));
-            expect_marker(broker, &mut client, "n/a");
-            client.disconnect();
-        }
-    });
-}
-
-#[test]
-fn unsubscribe_ends_a_subscription() {
-    in_each_version(|broker, version| {
-        for mut client in [broker.client(version, "one"), broker.new_session(version, "stored")] {
-            client.subscribe(&Subscribe::new(1, "u/a", 1).and("u/b", 1));
-            let unsuback = client.unsubscribe(&Unsubscribe {
-                packet_id: 2,
-                properties: Vec::new(),
-                filters: vec!["u/a".to_owned(), "u/none".to_owned()],
-            });
-            if version == Version::V5 {
-                assert_eq!(unsuback.reasons, [0x00, 0x11], "success, no subscription existed");
-            }
-            publish(broker, &Publish::new("u/a", "v").qos(1, 1));
-            publish(broker, &Publish::new("u/a", "v").qos(0, 0));
-            expect_marker(broker, &mut client, "u/b");
-            client.disconnect();
-        }
     });
 }
 

@@ -1,9 +1,8 @@
 //! Sessions: made, resumed, taken over, ended; and connections that fall silent.
 
-use std::thread;
 use std::time::Duration;
 
-use barnacle_wire::{Client, Connect, Disconnect, Packet, Property, Publish, Subscribe, Version, kind};
+use barnacle_wire::{Client, Connect, Disconnect, Packet, Publish, Subscribe, Version, kind};
 
 use super::{expect_marker, in_each_version, publish};
 use crate::broker::Broker;
@@ -29,6 +28,26 @@ fn session_present_tells_the_truth() {
             assert!(present(&lasting), "clean start made one that lasts");
         }
     });
+}
+
+/// DISCONNECT has no reason code for what may be wrong with a CONNECT alone: the broker must not try to say it.
+#[test]
+fn a_second_connect_that_is_wrong_in_itself_is_a_protocol_error() {
+    let broker = Broker::start();
+    let connect = |name: &str, level| {
+        barnacle_wire::RawPacket::new(0x10).string(name).u8(level).u8(2).u16(60).string("").finish()
+    };
+    for second in [connect("MQIsdp", 3), connect("MQTT", 9), connect("MQTT", 0x84), connect("AMQP", 5)] {
+        for version in [Version::V311, Version::V5] {
+            let mut client = broker.client(version, "one");
+            client.send(&second).expect("it is sent");
+            let said = match version {
+                Version::V5 => vec![Packet::Disconnect(Disconnect { reason: 0x82, properties: vec![] })],
+                _ => Vec::new(),
+            };
+            assert_eq!(client.expect_close(), said, "{second:02x?}");
+        }
+    }
 }
 
 #[test]
@@ -82,25 +101,4 @@ impl ToSelf for Client {
         }
         assert_eq!(came, [true, true]);
     }
-}
-
-#[test]
-fn a_session_ends_when_its_expiry_has_passed() {
-    let broker = Broker::start();
-    let expiring = |id: &str, seconds| {
-        let mut connect = Connect::new(Version::V5, id).clean_start(false);
-        connect.properties.push(Property::SessionExpiryInterval(seconds));
-        connect
-    };
-    broker.connect(&expiring("short", 1)).0.disconnect();
-    broker.connect(&expiring("long", 1000)).0.disconnect();
-    broker.connect(&expiring("none", 0)).0.disconnect();
-    // An interval in DISCONNECT replaces the one in CONNECT.
-    let mut shortened = broker.connect(&expiring("shortened", 1000)).0;
-    let disconnect = Disconnect { reason: 0, properties: vec![Property::SessionExpiryInterval(1)] };
-    shortened.send(&disconnect.encode(Version::V5)).expect("DISCONNECT is sent");
-    shortened.expect_close();
-    thread::sleep(Duration::from_millis(1300));
-    let present = |id: &str| broker.connect(&expiring(id, 1000)).1.session_present;
-    assert_eq!(["short", "long", "none", "shortened"].map(present), [false, true, false, false]);
 }

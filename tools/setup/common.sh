@@ -43,6 +43,29 @@ install_packages() {
         fail "could not install ${wanted[*]}"
 }
 
+# Builds a cargo tool into the cache: NAME VERSION. Without optimisation: it runs for a second or two, and the build is what
+# takes the time.
+build_tool() {
+    say "building $1 $2 (once, some minutes)"
+    CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+        cargo install --quiet --locked --root "$cache/tools" --version "$2" "$1" >&2 ||
+        fail "$1 could not be built"
+    rm -rf "$cache/tools/build"
+}
+
+# The broker that Barnacle is measured beside, and that the crash lab must see lose messages.
+install_mosquitto() {
+    have mosquitto && return 0
+    need_package mosquitto
+    install_packages
+    # Debian starts it as a service, on the port that Barnacle uses; benchmarks and tests start their own.
+    if [ -d /run/systemd/system ]; then
+        say "stopping the mosquitto service that the package has just started"
+        "${as_root[@]}" systemctl disable --now --quiet mosquitto
+    fi
+}
+
 # One set-up at a time writes to the cache; another waits for it.
 lock_cache() {
     mkdir -p "$cache"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x,
-# MQTT.js, mosquitto_pub and mosquitto_sub), strace, fuse3 (mounts for users other than root), and cargo-deny.
-# cargo-nextest is used where it is there; it is not worth minutes of compiling where it is not, since plain `cargo
-# test` runs the same tests.
+# Installs what the tests need beyond a build: the client libraries that real programs use (Paho Python 1.6 and 2.x, gmqtt,
+# MQTT.js and Chromium, mosquitto_pub and mosquitto_sub, Paho C, a Java client), mosquitto, strace, fuse3 (mounts for users
+# other than root), and cargo-deny. cargo-nextest is used where it is there; it is not worth minutes of compiling where it is
+# not, since plain `cargo test` runs the same tests.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -15,16 +15,24 @@ packages() {
     have npm || need_package npm
     have mosquitto_sub || need_package mosquitto-clients
     have strace || need_package strace
+    # A C client's headers, a Java client and its compiler, a browser, and what ends the browser with the test that started it.
+    [ -e /usr/include/MQTTAsync.h ] || need_package libpaho-mqtt-dev
+    have paho_c_pub || need_package paho.mqtt.c-examples
+    [ -e /usr/share/java/mqtt-client.jar ] || need_package libmqtt-client-java
+    have javac || need_package default-jdk-headless
+    have chromium || need_package chromium
+    have setpriv || need_package util-linux
     have fusermount3 || need_package fuse3
     install_packages
+    install_mosquitto
 }
 
 # A Python environment holds what its requirements file pins, by hash. It is named after the file's checksum, so that
 # a changed file gets a new one.
 python_environment() {
-    local name="$1" requirements="$root/tests/clients/$1/requirements.txt" place
+    local name="$1" module="$2" requirements="$root/tests/clients/$1/requirements.txt" place
     place="$cache/python/$name-$(cksum <"$requirements" | cut -d' ' -f1)"
-    if [ ! -e "$place/ready" ] || ! "$place/bin/python" -c 'import paho.mqtt.client' 2>/dev/null; then
+    if [ ! -e "$place/ready" ] || ! "$place/bin/python" -c 'import sys, importlib; importlib.import_module(sys.argv[1])' "$module" 2>/dev/null; then
         say "making the Python environment $name"
         rm -rf "$place"
         python3 -m venv "$place"
@@ -43,21 +51,15 @@ node_modules() {
     cp "$place/package-lock.json" "$place/node_modules/.installed"
 }
 
-# Compiled without optimisation: it runs for a second or two, and the build is what takes the time.
 cargo_deny() {
-    have cargo-deny && return 0
-    say "building cargo-deny $cargo_deny_version (once, some minutes)"
-    CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
-        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
-        cargo install --quiet --locked --root "$cache/tools" --version "$cargo_deny_version" cargo-deny >&2 ||
-        fail "cargo-deny could not be built"
-    rm -rf "$cache/tools/build"
+    have cargo-deny || build_tool cargo-deny "$cargo_deny_version"
 }
 
 "$root/tools/setup/build.sh"
 lock_cache
 packages
-python_environment paho1
-python_environment paho2
+python_environment paho1 paho.mqtt.client
+python_environment paho2 paho.mqtt.client
+python_environment gmqtt gmqtt
 node_modules
 cargo_deny

@@ -101,7 +101,9 @@ impl StoreCommand {
 fn refuse(error: &OpenError) -> ExitCode {
     eprintln!("{error}");
     match error {
-        OpenError::Unreadable { .. } | OpenError::Damaged { .. } => ExitCode::from(FAILED),
+        OpenError::Unreadable { .. } | OpenError::MissingLog { .. } | OpenError::Damaged { .. } => {
+            ExitCode::from(FAILED)
+        }
         _ => ExitCode::from(WRONG_USE),
     }
 }

@@ -341,6 +341,9 @@ fn text(key: &[u8], what: &'static str) -> Result<String, DecodeError> {
 
 fn quarantined(row: &QuarantineRow) -> Finding {
     let what = format!("reported before, and passed over: {}", row.reason);
+    if row.log == LogId::RETAINED {
+        return Finding::at(FindingKind::Quarantined, keys::RETAINED.name(), what);
+    }
     let range =
         LogRange { log: row.log.0, after: row.after.0, through: row.through.0, messages: row.messages };
     Finding { range: Some(range), ..Finding::at(FindingKind::Quarantined, keys::LOG.name(), what) }

@@ -18,6 +18,9 @@ mod groups;
 mod limit;
 mod persist;
 mod queue;
+mod replace;
+#[cfg(test)]
+mod replace_tests;
 mod subscribe;
 
 use std::panic::AssertUnwindSafe;
@@ -25,6 +28,7 @@ use std::panic::AssertUnwindSafe;
 pub(crate) use apply::Apply;
 use batch::Prepared;
 pub(crate) use limit::Settle;
+pub(crate) use persist::Background;
 use persist::persist;
 pub(crate) use queue::{Done, Queue, Work};
 
@@ -179,7 +183,16 @@ pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<P
 
 fn write(shared: &Shared, writes: &WriteBatch, commit: u64) -> Result<(), CommitError> {
     let sync = shared.options.durability == Durability::Fsync;
-    persist(shared, |engine| engine.write(writes, sync))?;
+    persist(shared, |engine| {
+        // What a damaged file took with it comes first: this batch may have changed it.
+        let mut restored = shared.restored.lock();
+        if restored.is_empty() {
+            return engine.write(writes, sync);
+        }
+        engine.write(&restored.followed_by(writes), sync)?;
+        *restored = WriteBatch::default();
+        Ok(())
+    })?;
     shared.set_written_commit(commit);
     add(&shared.counters.commits, 1);
     add(&shared.counters.wal_bytes, writes.bytes() as u64);

@@ -4,19 +4,29 @@
 //! has it already, its LSNs keep their content, and nothing of it has been answered. What a failed sync covered counts
 //! as unwritten, and is never synced a second time in the same file: opening again replays it and writes it to new ones.
 //! That goes on until it succeeds, the store is closed, or what was acknowledged turns out to be gone.
+//!
+//! A damaged table file is replaced by what can be read of it, each file once: see `replace`. A write fails for it, or a
+//! compaction does: RocksDB tries that again every second, and takes writes until too many files wait.
 
 use std::time::{Duration, Instant};
 
 use crate::CommitError;
 use crate::engine::{Engine, EngineError, FailureKind};
+
+use super::replace::replace_damaged;
 use crate::keys;
 use crate::record;
+use crate::repair::table;
 use crate::shared::Shared;
 use crate::statistics::add;
 
 /// Between the first attempts; twice as long each time after that.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The same for what nothing waits for.
+const FIRST_BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_BACKGROUND_PAUSE: Duration = Duration::from_secs(60);
 
 /// Does what is to be durable until it succeeds.
 ///
@@ -30,11 +40,23 @@ pub(crate) fn persist(
     let Err(mut error) = attempt(&*shared.engine) else { return Ok(()) };
     // The committer and the thread of the interval mode may come here together.
     let _one_at_a_time = shared.mending.lock();
+    if error.kind == FailureKind::Closed {
+        // It was opened again meanwhile.
+        match attempt(&*shared.engine) {
+            Ok(()) => return Ok(()),
+            Err(again) => error = again,
+        }
+    }
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut replaced = Vec::new();
     loop {
         if error.kind == FailureKind::Corruption {
-            return Err(give_up(shared, error.reason));
+            // One that is named a second time was of no use to replace.
+            match table::named_file(&error.reason) {
+                Some(file) if !replaced.contains(&file) => replaced.push(file),
+                _ => return Err(give_up(shared, error.reason)),
+            }
         }
         if shared.board.set_failing(Some(error.reason.as_str().into())) {
             tracing::error!(
@@ -44,7 +66,13 @@ pub(crate) fn persist(
         }
         match mend(shared, &error).and_then(|()| attempt(&*shared.engine)) {
             Ok(()) => break,
-            Err(again) => error = again,
+            Err(again) => {
+                if matches!(again.kind, FailureKind::NoSpace | FailureKind::Io) {
+                    // A file may not have been replaced for that reason.
+                    replaced.clear();
+                }
+                error = again;
+            }
         }
         // While the store is being opened, nobody could stop it: there is one more attempt, and no waiting.
         if shared.is_opening() || !shared.wait_for_turn(pause) {
@@ -59,12 +87,48 @@ pub(crate) fn persist(
     Ok(())
 }
 
+/// Looks after what works in the background: a compaction that has come upon a damaged file fails each time that it is tried.
+#[derive(Default)]
+pub(crate) struct Background {
+    /// A file that could not be replaced, and when it was tried last.
+    failed: Option<(EngineError, Instant)>,
+    /// For so long it is left alone.
+    pause: Duration,
+}
+
+impl Background {
+    /// Replaces a damaged file that a compaction has met since the last look.
+    pub(crate) fn look(&mut self, shared: &Shared) {
+        let failure = match self.failed.take() {
+            Some((failure, tried_at)) if tried_at.elapsed() < self.pause => {
+                self.failed = Some((failure, tried_at));
+                return;
+            }
+            Some((failure, _)) => Some(failure),
+            None => shared.engine.background_damage(),
+        };
+        let Some(failure) = failure else { return };
+        // Nothing that was to be written has failed: publishes are taken, and wait for a moment.
+        let _one_at_a_time = shared.mending.lock();
+        match mend(shared, &failure) {
+            Ok(()) => self.pause = Duration::ZERO,
+            Err(error) => {
+                tracing::error!(reason = failure.reason, %error, "a damaged file cannot be replaced now");
+                self.pause = (self.pause * 2).clamp(FIRST_BACKGROUND_PAUSE, LONGEST_BACKGROUND_PAUSE);
+                // One that is gone by now is no matter any more.
+                let is_gone = error == failure;
+                self.failed = (!is_gone).then(|| (failure, Instant::now()));
+            }
+        }
+    }
+}
+
 fn give_up(shared: &Shared, reason: String) -> CommitError {
     shared.fail(reason);
     shared.failure().expect("it has just failed")
 }
 
-/// Makes room if that is what is missing, and has the engine open itself again, if that can succeed.
+/// Replaces a damaged file; makes room if that is what is missing, and has the engine open itself again, if that can succeed.
 fn mend(shared: &Shared, error: &EngineError) -> Result<(), EngineError> {
     if error.kind == FailureKind::NoSpace {
         if shared.space.release_ballast() {
@@ -77,7 +141,13 @@ fn mend(shared: &Shared, error: &EngineError) -> Result<(), EngineError> {
             return Err(error.clone());
         }
     }
-    shared.engine.reopen()?;
+    if error.kind == FailureKind::Corruption {
+        if replace_damaged(shared, error)? {
+            return Ok(());
+        }
+    } else {
+        shared.engine.reopen()?;
+    }
     add(&shared.counters.reopenings, 1);
     check(shared)
 }

@@ -32,6 +32,12 @@ impl WriteBatch {
         self.push(family, key, Some(value.into()));
     }
 
+    /// This one, and then another.
+    pub(crate) fn followed_by(&self, other: &WriteBatch) -> WriteBatch {
+        let changes = [self.changes.as_slice(), other.changes.as_slice()].concat();
+        WriteBatch { changes, bytes: self.bytes + other.bytes }
+    }
+
     /// The row goes, if there is one.
     pub(crate) fn delete(&mut self, family: Family, key: &[u8]) {
         self.push(family, key, None);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Cursor, Engine, EngineError, FailureKind, View, WriteBatch};
+use super::{Cursor, Engine, EngineError, FailureKind, SetAside, View, WriteBatch};
 use crate::OpenError;
 use crate::floors::Floors;
 use crate::keys::{self, Family};
@@ -215,6 +215,15 @@ impl Engine for MemoryEngine {
         }
         disk.sync();
         Ok(())
+    }
+
+    /// A disk in memory has no files that are damaged by themselves.
+    fn set_aside(&self, _failure: &EngineError) -> Result<Option<SetAside>, EngineError> {
+        Ok(None)
+    }
+
+    fn background_damage(&self) -> Option<EngineError> {
+        None
     }
 
     fn shorten_log(&self, _room_bytes: u64) -> Result<(), EngineError> {

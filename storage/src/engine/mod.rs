@@ -26,6 +26,8 @@ pub(crate) mod memory;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocks;
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 
 pub(crate) use batch::WriteBatch;
@@ -79,6 +81,14 @@ pub(crate) trait Engine: Send + Sync {
     /// not depend on a file whose sync has failed. Views that are asked for meanwhile wait, or tell of it.
     fn reopen(&self) -> Result<(), EngineError>;
 
+    /// Closes itself, takes the damaged file that a failure names out of the database, keeps what can be read of it, and
+    /// opens itself again. `None`: the failure names none, or one that is gone by now.
+    fn set_aside(&self, failure: &EngineError) -> Result<Option<SetAside>, EngineError>;
+
+    /// What work in the background has failed for, if that is damage and news: a compaction that comes upon a damaged
+    /// block is tried again and again, and never ends.
+    fn background_damage(&self) -> Option<EngineError>;
+
     /// Room on the disk that [`Engine::reopen`] may need, in bytes, roughly.
     fn reopening_bytes(&self) -> u64;
 
@@ -129,6 +139,36 @@ pub(crate) trait Cursor {
 
     /// Why there is no row. `Ok`: there is none.
     fn status(&self) -> Result<(), EngineError>;
+}
+
+/// A damaged file that was taken out of the database.
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    /// Where it is kept, as it was.
+    pub(crate) kept: PathBuf,
+    /// The name of the family whose rows it had.
+    pub(crate) family: String,
+    /// How many of its rows were written again.
+    pub(crate) rows: u64,
+    /// What of it cannot be read.
+    pub(crate) lost: Vec<LostKeys>,
+}
+
+/// Keys of which the rows cannot be read.
+#[derive(Debug)]
+pub(crate) struct LostKeys {
+    /// They are at or behind this key …
+    pub(crate) from: Vec<u8>,
+    /// … and before this one; `None`: up to the last.
+    pub(crate) to: Option<Vec<u8>>,
+    /// What the engine says; names the file.
+    pub(crate) reason: String,
+}
+
+impl LostKeys {
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        self.from.as_slice() <= key && self.to.as_deref().is_none_or(|to| key < to)
+    }
 }
 
 /// What an engine could not do.

@@ -8,6 +8,7 @@ mod tuning;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +17,11 @@ use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions, WriteOptions,
 };
 
-use super::{Cursor, Engine, EngineError, FailureKind, Opened, View, WriteBatch};
+use super::{Cursor, Engine, EngineError, FailureKind, LostKeys, Opened, SetAside, View, WriteBatch};
 use crate::floors::Floors;
 use crate::keys::{self, Family};
 use crate::mark::CommitMark;
+use crate::repair::{RepairError, table};
 use crate::{OpenError, Options};
 
 /// The folder of the data directory that is RocksDB's.
@@ -46,6 +48,8 @@ pub(super) struct RocksDb {
     db: Mutex<Option<Arc<DB>>>,
     opened: Condvar,
     mark: CommitMark,
+    /// Failures of work in the background that are known, since the database was opened.
+    background_failures: AtomicU64,
 }
 
 impl RocksDb {
@@ -68,6 +72,7 @@ impl RocksDb {
             db: Mutex::new(Some(Arc::new(db))),
             opened: Condvar::new(),
             mark,
+            background_failures: AtomicU64::new(0),
         };
         Ok(Opened { engine: Box::new(rocks), mark: found, in_doubt })
     }
@@ -154,9 +159,59 @@ impl Engine for RocksDb {
     fn reopen(&self) -> Result<(), EngineError> {
         self.close();
         let db = open_database(&self.options, &self.floors, &self.cache)?;
+        self.background_failures.store(0, Relaxed);
         *self.db.lock() = Some(Arc::new(db));
         self.opened.notify_all();
         Ok(())
+    }
+
+    /// The file goes while the database is closed: what reads meanwhile waits, or is told to come again.
+    fn set_aside(&self, failure: &EngineError) -> Result<Option<SetAside>, EngineError> {
+        let Some(number) = table::named_file(&failure.reason) else { return Ok(None) };
+        // Where it cannot be opened with the file, nobody could ask later.
+        let known = match self.db() {
+            Ok(db) => match table::find(&db, number)? {
+                Some(known) => Some(known),
+                None => return Ok(None),
+            },
+            Err(_) => None,
+        };
+        self.close();
+        let directory = &self.options.directory;
+        let is_worse = |error: &RepairError| matches!(error, RepairError::Engine(reason) if table::named_file(reason) == Some(number));
+        let replaced = match (table::replace(directory, number), known) {
+            (Err(error), Some(known)) if is_worse(&error) => table::abandon(directory, known).map(Some),
+            (replaced, _) => replaced,
+        };
+        let opened = self.reopen();
+        let replaced = replaced?;
+        opened?;
+        Ok(replaced.map(|replaced| {
+            let lost = replaced.lost.into_iter().map(|gap| LostKeys {
+                from: gap.after,
+                to: gap.before,
+                reason: gap.reason,
+            });
+            SetAside {
+                kept: replaced.kept,
+                family: replaced.family,
+                rows: replaced.rows,
+                lost: lost.collect(),
+            }
+        }))
+    }
+
+    /// RocksDB counts failures, and tells the reason in its own log only.
+    fn background_damage(&self) -> Option<EngineError> {
+        let db = self.db.lock().clone()?;
+        let failures = db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS).ok().flatten()?;
+        if failures <= self.background_failures.load(Relaxed) {
+            return None;
+        }
+        let log = std::fs::read(self.options.directory.join(FOLDER).join("LOG")).ok()?;
+        let reason = last_compaction_failure(&String::from_utf8_lossy(&log))?;
+        self.background_failures.store(failures, Relaxed);
+        reason.starts_with("Corruption").then_some(EngineError { kind: FailureKind::Corruption, reason })
     }
 
     /// What is in memory is what is replayed.
@@ -226,6 +281,12 @@ impl Engine for RocksDb {
             .find_map(|line| line.split_once("Fast CRC32 supported: ").map(|(_, says)| says.to_owned()))?;
         Some(says.starts_with("Supported"))
     }
+}
+
+/// Why a compaction has failed last, as RocksDB's own log has it.
+fn last_compaction_failure(log: &str) -> Option<String> {
+    let (_, behind) = log.rsplit_once("Compaction error: ")?;
+    behind.lines().next().map(str::to_owned)
 }
 
 /// How the system says that there is no room.
@@ -306,6 +367,20 @@ impl Cursor for NoRows {
 
     fn status(&self) -> Result<(), EngineError> {
         Err(self.0.clone())
+    }
+}
+
+impl From<RepairError> for EngineError {
+    fn from(error: RepairError) -> EngineError {
+        let reason = error.to_string();
+        let kind = match &error {
+            _ if NO_SPACE.iter().any(|words| reason.contains(words)) => FailureKind::NoSpace,
+            RepairError::Io { .. } | RepairError::Open(OpenError::Io { .. }) => FailureKind::Io,
+            RepairError::Engine(reason) if reason.starts_with("IO error") => FailureKind::Io,
+            RepairError::Engine(reason) if reason.starts_with("Corruption") => FailureKind::Corruption,
+            _ => FailureKind::Other,
+        };
+        EngineError { kind, reason }
     }
 }
 

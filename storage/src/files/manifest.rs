@@ -24,6 +24,7 @@ const DELETED_FILE: u64 = 6;
 const PREVIOUS_LOG: u64 = 9;
 const FIRST_LOG_KEPT: u64 = 10;
 const LAST_FAMILY: u64 = 203;
+const DATABASE_ID: u64 = 8193;
 const COLUMN_FAMILY: u64 = 200;
 
 /// The manifest that CURRENT of a database names.
@@ -35,32 +36,60 @@ pub(crate) fn current(database: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The last sequence number that the manifest knows of: everything up to it that is not in a table file is in the
-/// write-ahead log, which begins at or below it.
-pub(crate) fn last_sequence(database: &Path) -> Result<u64> {
-    let manifest = std::fs::read(current(database)?)?;
-    let mut last = 0;
-    for piece in Pieces::of(&manifest) {
-        if let Piece::Record(edit) = piece {
-            last = sequence_of(&edit).unwrap_or(last).max(last);
-        }
-    }
-    Ok(last)
+/// What the manifest says of the write-ahead log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogNumbers {
+    /// The last sequence number that it knows of: everything up to it that is not in a table file is in the write-ahead log,
+    /// which begins at or below it.
+    pub(crate) last_sequence: u64,
+    /// Files with lower numbers are not needed. A file of this number is there, unless it was only the next number to be
+    /// given out when the log was replayed; 0: it does not say.
+    pub(crate) first_kept: u64,
+    /// `last_sequence` when that was said.
+    pub(crate) first_kept_sequence: u64,
+    /// The highest number of a file that some family goes on with.
+    pub(crate) newest: u64,
 }
 
-/// The sequence number of a change. It stands before everything that has another form than these few fields.
-fn sequence_of(mut edit: &[u8]) -> Option<u64> {
-    loop {
-        match take_varint(&mut edit)? {
-            COMPARATOR => {
-                let length = usize::try_from(take_varint(&mut edit)?).ok()?;
-                edit = edit.get(length..)?;
+/// Reads all changes of a manifest.
+pub(crate) fn log_numbers(database: &Path) -> Result<LogNumbers> {
+    let manifest = std::fs::read(current(database)?)?;
+    let mut known = LogNumbers::default();
+    for piece in Pieces::of(&manifest) {
+        if let Piece::Record(edit) = piece {
+            known.take(&edit);
+        }
+    }
+    Ok(known)
+}
+
+impl LogNumbers {
+    /// One change. What is wanted stands before everything that has another form than these few fields.
+    fn take(&mut self, mut edit: &[u8]) {
+        let mut first_kept = None;
+        while let Some(tag) = take_varint(&mut edit) {
+            let value = match tag {
+                COMPARATOR | DATABASE_ID => {
+                    let length = take_varint(&mut edit).and_then(|length| usize::try_from(length).ok());
+                    let Some(rest) = length.and_then(|length| edit.get(length..)) else { break };
+                    edit = rest;
+                    continue;
+                }
+                LAST_SEQUENCE | LOG_NUMBER | FIRST_LOG_KEPT | NEXT_FILE | PREVIOUS_LOG | LAST_FAMILY => {
+                    let Some(value) = take_varint(&mut edit) else { break };
+                    value
+                }
+                _ => break,
+            };
+            match tag {
+                LAST_SEQUENCE => self.last_sequence = self.last_sequence.max(value),
+                LOG_NUMBER => self.newest = self.newest.max(value),
+                FIRST_LOG_KEPT => first_kept = Some(value),
+                _ => {}
             }
-            LAST_SEQUENCE => return take_varint(&mut edit),
-            LOG_NUMBER | NEXT_FILE | PREVIOUS_LOG | FIRST_LOG_KEPT | LAST_FAMILY => {
-                take_varint(&mut edit)?;
-            }
-            _ => return None,
+        }
+        if let Some(first_kept) = first_kept.filter(|number| *number > self.first_kept) {
+            (self.first_kept, self.first_kept_sequence) = (first_kept, self.last_sequence);
         }
     }
 }
@@ -119,9 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn sequence_numbers_are_found() {
-        assert_eq!(sequence_of(&[1, 2, b'a', b'b', 2, 7, 3, 9, 4, 0xac, 2, 6, 1]), Some(300));
-        assert_eq!(sequence_of(&[2, 7, 6, 0, 4]), None);
-        assert_eq!(sequence_of(&[4, 0x80]), None);
+    fn numbers_are_found() {
+        let mut known = LogNumbers::default();
+        known.take(&[0x81, 0x40, 2, b'i', b'd', 1, 2, b'a', b'b', 2, 7, 3, 9, 10, 7, 4, 0xac, 2, 6, 1]);
+        let first = LogNumbers { last_sequence: 300, first_kept: 7, first_kept_sequence: 300, newest: 7 };
+        assert_eq!(known, first);
+        // The same number again says nothing new, and what cannot be read says nothing at all.
+        known.take(&[10, 7, 4, 0xad, 2]);
+        known.take(&[2, 8, 6, 0, 4, 0xff, 0x7f]);
+        known.take(&[4, 0x80]);
+        assert_eq!(known, LogNumbers { last_sequence: 301, newest: 8, ..first });
     }
 }

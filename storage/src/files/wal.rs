@@ -28,9 +28,11 @@ pub(crate) struct WalFile {
     pub(crate) torn: usize,
     /// The sequence number of the first batch, unless what stands before it is damaged.
     pub(crate) first_sequence: Option<u64>,
+    /// The sequence number that goes on behind the last batch.
+    pub(crate) next_sequence: Option<u64>,
     /// The states of the first and of the last whole batch.
-    first: Option<State>,
-    last: Option<State>,
+    pub(crate) first: Option<State>,
+    pub(crate) last: Option<State>,
     length: usize,
 }
 
@@ -82,6 +84,14 @@ pub(crate) fn survey(database: &Path) -> Result<Vec<WalFile>> {
     Ok(files)
 }
 
+impl WalFile {
+    /// The number that is its name.
+    pub(crate) fn number(&self) -> u64 {
+        let stem = self.path.file_stem().and_then(|stem| stem.to_str());
+        stem.and_then(|stem| stem.parse().ok()).unwrap_or(0)
+    }
+}
+
 fn paths(database: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(database)? {
@@ -109,6 +119,12 @@ fn survey_file(path: PathBuf) -> Result<WalFile> {
             },
             Piece::Record(batch) => {
                 let state = state_of(&batch);
+                if let Some((header, _)) = batch.split_first_chunk::<BATCH_HEADER>() {
+                    let (sequence, count) = header.split_at(8);
+                    let count = count.try_into().map_or(0, u32::from_le_bytes);
+                    let sequence = sequence.try_into().map_or(0, u64::from_le_bytes);
+                    file.next_sequence = Some(sequence + u64::from(count));
+                }
                 if let (None, None, true) = (file.first, &pending, file.gaps.is_empty()) {
                     file.first_sequence = batch.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
                 }

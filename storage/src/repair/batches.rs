@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{RepairError, rows, table};
+use super::{RepairError, missing, rows, table};
 use crate::check::access::{Lock, io};
 use crate::engine::rocks::FOLDER;
 use crate::files::{manifest, wal};
@@ -54,10 +54,12 @@ fn check(directory: &Path, files: &[wal::WalFile]) -> Result<(), OpenError> {
         // Its beginning was damaged, and was left out.
         return Ok(());
     }
+    // One that cannot be read is refused by RocksDB.
+    let Ok(known) = manifest::log_numbers(&path) else { return Ok(()) };
+    missing::check(directory, files, &known)?;
     let Some(first) = files.first().and_then(|file| file.first_sequence) else { return Ok(()) };
     let unreadable = |reason| OpenError::Unreadable { directory: directory.to_owned(), reason };
-    // One that cannot be read is refused by RocksDB.
-    let Ok(known) = manifest::last_sequence(&path) else { return Ok(()) };
+    let known = known.last_sequence;
     if first > known + 1 {
         return Err(unreadable(format!(
             "the write-ahead log begins with {} at {first}, and the manifest that {} names ends at {known}: one of them \

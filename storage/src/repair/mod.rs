@@ -6,11 +6,13 @@
 //!
 //! - `copy`: the copy, durable before anything is changed;
 //! - `batches`: damage in the write-ahead log;
+//! - `missing`: files of it that are not there;
 //! - `table`: table files with damaged blocks;
 //! - `rows`: rows that are damaged, or that refer to what is gone.
 
 pub(crate) mod batches;
 mod copy;
+mod missing;
 mod rows;
 pub(crate) mod table;
 
@@ -109,10 +111,17 @@ pub fn repair_with_backup(directory: &Path, backup: &Path) -> Result<RepairRepor
 /// Repairs the store in `into`, of which there is a copy.
 fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
     let mut steps = Vec::new();
+    let (mut unreadable, mut lacks_log) = (false, false);
     let before = match Checker::open(into) {
         Ok(checker) => Some(checker.check()),
         Err(OpenError::Unreadable { reason, .. }) => {
             steps.push(format!("the database did not open: {reason}"));
+            unreadable = true;
+            None
+        }
+        Err(OpenError::MissingLog { reason, .. }) => {
+            steps.push(format!("opened without a file of the write-ahead log: {reason}"));
+            lacks_log = true;
             None
         }
         Err(error) => return Err(error.into()),
@@ -120,11 +129,15 @@ fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
     for doubt in batches::leave_out_damaged(into)? {
         steps.push(doubt.to_string());
     }
-    if before.is_none() {
+    if unreadable {
         rebuild(into, &mut steps)?;
     }
     // Whatever the write-ahead log has goes to files.
-    drop(table::open(into)?);
+    let db = table::open(into)?;
+    if lacks_log {
+        table::begin_log_anew(&db)?;
+    }
+    drop(db);
     replace_tables(into, &mut steps)?;
     let rows_put_aside = rows::mend(into, before.as_ref(), rows::What::All, &mut steps)?;
     let after = Checker::open(into)?.check();

@@ -66,6 +66,17 @@ pub(crate) fn open(directory: &Path) -> Result<DB, rocksdb::Error> {
     DB::open_cf_descriptors(&options, &path, families.collect::<Vec<_>>())
 }
 
+/// Has the manifest forget which files of the write-ahead log it wants: each family gets a table file of its own from now.
+pub(super) fn begin_log_anew(db: &DB) -> Result<(), rocksdb::Error> {
+    for family in keys::FAMILIES {
+        let Some(family) = db.cf_handle(family.name()) else { continue };
+        // It never was there.
+        db.delete_cf(family, b"")?;
+        db.flush_cf(family)?;
+    }
+    Ok(())
+}
+
 /// Replaces a damaged table file of a database that nobody has open. `None`: it has no such file any more.
 pub(crate) fn replace(directory: &Path, number: u64) -> Result<Option<Replaced>, RepairError> {
     // Whatever the write-ahead log has goes to files: from here on the database is its files.
@@ -88,14 +99,28 @@ pub(crate) fn replace(directory: &Path, number: u64) -> Result<Option<Replaced>,
     Ok(Some(replaced))
 }
 
-struct Damaged {
+/// Takes out of a database that nobody has open a file of which nothing can be read: its end, which tells where the rest
+/// is, is damaged. Older versions of its rows may come to light.
+pub(crate) fn abandon(directory: &Path, damaged: Damaged) -> Result<Replaced, RepairError> {
+    let path = directory.join(FOLDER);
+    let kept = keep(directory, &path.join(format!("{:06}.sst", damaged.file.number)))?;
+    manifest::remove_files(&path, &[damaged.file]).map_err(|error| RepairError::io(&path, error))?;
+    let before = Some([damaged.last.as_slice(), &[0]].concat());
+    let reason = format!("nothing of {} can be read", kept.display());
+    let lost = vec![Unreadable { after: damaged.first, before, reason }];
+    Ok(Replaced { family: damaged.family, rows: 0, lost, doubtful: 0, kept })
+}
+
+/// A table file of which something cannot be read.
+pub(crate) struct Damaged {
     file: TableFile,
     family: String,
     first: Vec<u8>,
     last: Vec<u8>,
 }
 
-fn find(db: &DB, number: u64) -> Result<Option<Damaged>, RepairError> {
+/// The file of a number, as the database knows it.
+pub(crate) fn find(db: &DB, number: u64) -> Result<Option<Damaged>, RepairError> {
     let files = db.live_files()?;
     let Some(found) = files.into_iter().find(|file| named_file(&file.name) == Some(number)) else {
         return Ok(None);
@@ -194,7 +219,11 @@ fn rewrite(
                 writer.write_if_large();
             }
         }
-        Found::Unreadable(gap) => replaced.lost.push(gap),
+        // What is behind the last key is not the file's.
+        Found::Unreadable(gap) => {
+            let before = gap.before.or_else(|| Some(end.clone()));
+            replaced.lost.push(Unreadable { before, ..gap });
+        }
     });
     scan(&rest, rest_family, &damaged.first, Some(&end), |found| {
         let Found::Row(key, _) = found else { return };

@@ -4,6 +4,7 @@
 
 mod attach;
 mod committing;
+mod compaction;
 mod damage;
 mod edges;
 mod expiry;
@@ -12,6 +13,7 @@ mod filters;
 mod groups;
 mod histories;
 mod limits;
+mod missing;
 mod reading;
 mod recovery;
 mod support;

@@ -139,8 +139,12 @@ impl FaultFs {
         config.acl = if is_root() { SessionACL::All } else { SessionACL::Owner };
         config.n_threads = Some(THREADS);
         config.clone_fd = true;
-        let session =
-            fuser::spawn_mount(Served::new(disk.clone()), &mount_point, &config).map_err(mount_error)?;
+        let session = fuser::spawn_mount(Served::new(disk.clone()), &mount_point, &config);
+        let session = session.map_err(|error| {
+            // Empty as yet.
+            let _ = fs::remove_dir_all(&disk.scratch);
+            mount_error(error)
+        })?;
         Ok(FaultFs { disk, mount_point, session: Some(session) })
     }
 

@@ -10,10 +10,10 @@
 pub mod connection;
 pub mod decode;
 pub mod differential;
+#[cfg(test)]
+mod replay;
 pub mod round_trip;
 mod stream;
-
-use std::path::PathBuf;
 
 /// A fuzz target.
 #[derive(Clone, Copy)]
@@ -31,9 +31,3 @@ pub const TARGETS: [Target; 4] = [
     Target { name: "differential", run: differential::run },
     Target { name: "connection", run: connection::run },
 ];
-
-/// The inputs of a target that are part of the project, of one kind: `seeds` or `corpus-regressions`.
-#[must_use]
-pub fn folder(kind: &str, target: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(kind).join(target)
-}

@@ -36,6 +36,8 @@ pub(crate) struct Client {
     seed: u64,
     random: Random,
     link: Option<Link>,
+    /// The last link, if it was left behind before CONNACK.
+    unanswered_link: Option<Link>,
     inbox: Vec<u8>,
     /// Number of the connection, of all that it ever had.
     connection: u64,
@@ -85,6 +87,7 @@ impl Client {
             seed,
             random: Random::of(seed, "client", number as u64),
             link: None,
+            unanswered_link: None,
             inbox: Vec::new(),
             connection: 0,
             online: false,
@@ -126,6 +129,10 @@ impl Client {
     /// Sends CONNECT on a new link. What it had before is left behind as it is.
     pub(crate) fn connect(&mut self, link: Link, clean: bool, around: &mut Surroundings<'_>) {
         self.leave_behind(around);
+        // A CONNECT that is not answered does not arrive any more: behind this one, it would take over from it.
+        if let Some(unanswered) = self.unanswered_link.take() {
+            unanswered.lose_what_flies();
+        }
         self.connection += 1;
         // It was away for so long that it cannot tell a session that it has made by a CONNECT without an answer from the one
         // that it had: it asks for a new one.
@@ -162,6 +169,7 @@ impl Client {
                 attempts: 1,
                 acknowledged: None,
                 refused: false,
+                is_will: true,
                 cancelled: false,
             };
             around.oracle.messages.push(message);
@@ -193,9 +201,8 @@ impl Client {
 
     /// The connection is over for the client, for whatever reason.
     fn leave_behind(&mut self, around: &mut Surroundings<'_>) {
-        if self.link.take().is_none() {
-            return;
-        }
+        let Some(link) = self.link.take() else { return };
+        self.unanswered_link = Some(link).filter(|_| !self.online);
         if let (Some(number), false) = (self.will.take(), self.leaving) {
             let will = &mut around.oracle.messages[number];
             // Only where the session ends with its connection it is sure to come.

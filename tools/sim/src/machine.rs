@@ -127,7 +127,7 @@ impl Machine {
 
     /// A client connects. While the broker is down, nobody answers.
     pub(crate) fn connect(&mut self) -> Option<Link> {
-        let life = self.life.as_mut()?;
+        let life = self.life.as_mut().filter(|life| !life.surroundings.shutdown.is_requested())?;
         self.links += 1;
         let random = Random::of(self.scenario.seed, "link", self.links);
         let (link, end): (Link, ServerEnd) =

@@ -173,6 +173,11 @@ impl Link {
         self.end(End::Silent);
     }
 
+    /// What is on its way to the broker does not arrive.
+    pub(crate) fn lose_what_flies(&self) {
+        self.0.lock().up.flying.clear();
+    }
+
     /// The broker's machine has died: of what it had sent, a part arrives.
     pub(crate) fn break_off(&self) {
         let mut guard = self.0.lock();

@@ -34,6 +34,8 @@ pub(crate) struct Message {
     pub(crate) acknowledged: Option<u64>,
     /// The broker has said that it does not take it.
     pub(crate) refused: bool,
+    /// It is a will: it comes when its connection has ended, in no order.
+    pub(crate) is_will: bool,
     /// A will that its client took back, and knows that it did.
     pub(crate) cancelled: bool,
 }

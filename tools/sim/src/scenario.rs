@@ -19,6 +19,10 @@ pub(crate) struct Scenario {
     pub(crate) tail_cache_bytes: usize,
     pub(crate) stuck_after: u64,
     pub(crate) compacts_eagerly: bool,
+    /// So many of a hundred subscriptions and publishes are of a group.
+    pub(crate) shared_percent: usize,
+    /// So many of a hundred connections ask for a new session.
+    pub(crate) clean_percent: usize,
     /// In so many of a hundred steps the committer has its turn.
     pub(crate) commits_percent: usize,
     /// In so many of a hundred steps something breaks.
@@ -36,6 +40,8 @@ pub(crate) struct Role {
     pub(crate) keep_alive: u16,
     /// It has a will.
     pub(crate) will: bool,
+    /// How likely it is, of a hundred, that it answers when it looks.
+    pub(crate) answers_percent: usize,
 }
 
 impl Scenario {
@@ -54,6 +60,8 @@ impl Scenario {
             tail_cache_bytes: random.pick(&[0, 300, 1 << 20]),
             stuck_after: random.pick(&[1, 4, 1 << 14]),
             compacts_eagerly: random.percent(40),
+            shared_percent: random.pick(&[5, 20, 70]),
+            clean_percent: random.pick(&[2, 6, 30]),
             commits_percent: random.pick(&[20, 50, 90]),
             faults_percent: random.pick(&[2, 8, 20]),
         }
@@ -77,6 +85,7 @@ impl Role {
             receive_maximum: if v5 { random.pick(&[1, 3, 100]) } else { u16::MAX },
             keep_alive: random.pick(&[0, 5, 60]),
             will: random.percent(40),
+            answers_percent: random.pick(&[10, 60, 95]),
         }
     }
 }

@@ -266,14 +266,16 @@ impl World {
             receive_maximum: 100,
             keep_alive: 0,
             will: false,
+            answers_percent: 100,
         };
         let newcomer = self.clients.len();
         self.clients.push(Client::new(newcomer, role, self.scenario.seed));
         self.connect(newcomer, true);
-        for look in 0..100 {
+        for look in 0..300 {
             self.pass(10).await?;
             self.commit().await?;
-            if look == 40 {
+            if look == 150 {
+                ensure(self.clients[newcomer].online, || "a newcomer is not let in".to_owned())?;
                 let mut around =
                     Surroundings { oracle: &mut self.oracle, trace: &mut self.trace, resting: true };
                 self.clients[newcomer].subscribe("r/#", 1, &mut around);

@@ -47,6 +47,7 @@ impl Client {
             attempts: 1,
             acknowledged: None,
             refused: false,
+            is_will: false,
             cancelled: false,
         });
         if qos > 0 {

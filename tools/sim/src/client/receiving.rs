@@ -110,7 +110,10 @@ impl Client {
 
     /// Sends what it owes, now or a little later, in order [MQTT-4.6.0-2].
     pub(super) fn answer(&mut self, around: &mut Surroundings<'_>) {
-        while !self.answers.is_empty() && !self.leaving && (around.resting || self.random.percent(60)) {
+        while !self.answers.is_empty()
+            && !self.leaving
+            && (around.resting || self.random.percent(self.role.answers_percent))
+        {
             let Some((packet_kind, packet_id)) = self.answers.pop_front() else { return };
             around.trace.note(format_args!("c{} answers {packet_kind} of id {packet_id}", self.number));
             if let (kind::PUBACK | kind::PUBCOMP, Some(session)) = (packet_kind, self.session) {

@@ -94,7 +94,10 @@ impl Oracle {
             ensure(!publish.dup || found.resumed, || {
                 format!("m{number} comes with DUP, and its session has never been interrupted")
             })?;
-            self.in_order(session, number, message)?;
+            // A second try at QoS 1 comes behind what it came before, to who has subscribed in between.
+            if is_one && !message.is_will {
+                self.in_order(session, number, message)?;
+            }
             return self.once_in_group(session, publish, number, message);
         };
         if !is_one {

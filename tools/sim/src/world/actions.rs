@@ -1,7 +1,6 @@
 //! What can happen in a step. To add something: a weight in [`ACTIONS`], and an arm in [`World::act`].
 
 use barnacle_storage::{Fault, Survivors};
-use barnacle_wire::Version;
 
 use super::World;
 use crate::client::Surroundings;
@@ -68,7 +67,7 @@ const BREAKS: [(Break, usize); 10] = [
 /// could tell.
 const FILTERS: [&str; 6] = ["t/0", "t/1", "t/+", "t/#", "r/#", "w/#"];
 const GROUPS: [&str; 2] = ["$share/a/g/#", "$share/b/g/#"];
-const TOPICS: [&str; 7] = ["t/0", "t/1", "t/2", "r/0", "r/1", "g/0", "g/1"];
+const TOPICS: [&str; 5] = ["t/0", "t/1", "t/2", "r/0", "r/1"];
 
 fn weighted<T: Copy>(random: &mut Random, table: &[(T, usize)]) -> T {
     let mut left = random.below(table.iter().map(|(_, weight)| weight).sum());
@@ -102,7 +101,7 @@ impl World {
                     if connected {
                         self.trace.count("take-overs");
                     }
-                    self.connect(client, random.percent(6));
+                    self.connect(client, random.percent(self.scenario.clean_percent));
                 }
             }
             Action::Disconnect => self.with(client, |client, around| client.disconnect(around)),
@@ -125,7 +124,8 @@ impl World {
     }
 
     fn publish(&mut self, client: usize, random: &mut Random) {
-        let topic = random.pick(&TOPICS);
+        let shared = random.percent(self.scenario.shared_percent);
+        let topic = if shared { random.pick(&["g/0", "g/1"]) } else { random.pick(&TOPICS) };
         let qos = random.pick(&[0, 1, 1, 2, 2]);
         let retain = qos > 0 && topic.starts_with('r') && random.percent(60);
         let clears = retain && random.percent(20);
@@ -133,8 +133,9 @@ impl World {
     }
 
     fn filter(&self, client: usize, random: &mut Random) -> &'static str {
-        let v5 = self.clients[client].role.version == Version::V5;
-        if v5 && random.percent(30) { GROUPS[client % 2] } else { random.pick(&FILTERS) }
+        // Most are of one group.
+        let shared = random.percent(self.scenario.shared_percent);
+        if shared { GROUPS[client / 4] } else { random.pick(&FILTERS) }
     }
 
     fn subscribe(&mut self, client: usize, random: &mut Random) {
