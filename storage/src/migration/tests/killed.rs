@@ -12,7 +12,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::super::*;
 use super::{Place, expect_all_of, plant, schema};
 use crate::Options;
-use crate::engine::{self, Opened, View};
+use crate::engine::{self, Opened, SetAside, View};
 use crate::floors::Floors;
 
 /// Tells a child where the store is, and when it is to die: a moment and the number of the batch.
@@ -122,6 +122,12 @@ impl Engine for Mortal {
     }
     fn reopen(&self) -> Result<(), EngineError> {
         self.engine.reopen()
+    }
+    fn set_aside(&self, failure: &EngineError) -> Result<Option<SetAside>, EngineError> {
+        self.engine.set_aside(failure)
+    }
+    fn background_damage(&self) -> Option<EngineError> {
+        self.engine.background_damage()
     }
     fn reopening_bytes(&self) -> u64 {
         self.engine.reopening_bytes()
