@@ -1,7 +1,5 @@
 //! A planted store of schema 0 is migrated, also when every operation on the way is the last.
 
-mod killed;
-
 use std::panic::AssertUnwindSafe;
 
 use super::*;

@@ -65,12 +65,13 @@ impl Trial {
         options
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&mut self) -> Result<(), Wrong> {
         self.open = None;
         self.fences.clear();
         let (store, stepper, _) = Store::open_stepped(self.options(), NOW).expect("the store opens");
+        let head = store.head();
         self.open = Some((store, stepper));
-        self.model.settle(&[]);
+        if self.model.reopened(head) { Ok(()) } else { Err(self.differs("the head", &head)) }
     }
 
     fn store(&self) -> &Store {
@@ -292,8 +293,7 @@ impl Trial {
         for candidate in [after, before] {
             let mut copy = Trial::new(Place::Memory(disk.fork()), 0);
             copy.model = candidate;
-            copy.reopen();
-            match copy.look_through() {
+            match copy.reopen().and_then(|()| copy.look_through()) {
                 Ok(()) => {
                     self.model = copy.model;
                     self.place = copy.place;
@@ -334,11 +334,11 @@ impl Trial {
 
     /// Takes steps; a crash on the way is judged, and the history goes on behind it.
     fn run(&mut self, steps: usize, crashes: bool) -> Result<(), Wrong> {
-        self.reopen();
+        self.reopen()?;
         for _ in 0..steps {
             if crashes && self.random.percent(4) {
                 self.coverage.count("crashes between steps");
-                self.reopen();
+                self.reopen()?;
                 self.look_through()?;
             }
             match self.step() {

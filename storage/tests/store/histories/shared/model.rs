@@ -72,6 +72,17 @@ impl Model {
         }
     }
 
+    /// The store has been opened again. LSNs of publishes that nobody got may be given out once more.
+    /// `false`: others as well, or there are some that were never given out.
+    pub(super) fn reopened(&mut self, head: Lsn) -> bool {
+        let held = self.members.values().flatten().map(|held| held.lsn);
+        let used = held.chain(self.waiting.last().copied()).max().unwrap_or_default();
+        let is_right = used <= head && head <= self.last;
+        self.last = head;
+        self.settle(&[]);
+        is_right
+    }
+
     /// `false`: it is refused.
     pub(super) fn publish(&mut self, refusable: bool) -> bool {
         self.last.0 += 1;
