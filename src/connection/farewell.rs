@@ -19,11 +19,16 @@ pub(super) struct Farewell {
 
 impl Farewell {
     /// Waits until it is kept. A will then goes to the live subscribers: to be called when everything that the connection
-    /// published before has gone to them, so that "offline" does not overtake "online".
-    pub(super) async fn kept(self, broker: &Broker) {
-        if let Ok(Ok(Outcome::Committed(committed))) = self.told.await {
-            broker.deliver_wills(committed.wills);
+    /// published before has gone to them, so that "offline" does not overtake "online". `false`: the store has failed, and
+    /// nothing of it is kept.
+    pub(super) async fn kept(self, broker: &Broker) -> bool {
+        match self.told.await {
+            Ok(Ok(Outcome::Committed(committed))) => broker.deliver_wills(committed.wills),
+            // Another connection has taken the session over.
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return false,
         }
+        true
     }
 }
 

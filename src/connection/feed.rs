@@ -22,8 +22,10 @@ const READ_AHEAD: storage::Budget = storage::Budget { messages: 1024, bytes: 256
 /// Retained messages of one page at most, in bytes.
 const RETAINED_PAGE_BYTES: usize = 64 << 10;
 
-/// When the store could not be read, it is tried again after this time.
+/// When the store could not be read, it is tried again after this time; twice as long each time after that …
 const READ_AGAIN: Duration = Duration::from_millis(200);
+/// … up to this.
+const READ_AGAIN_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Letters taken from the mailbox at once.
 const LETTERS: usize = 256;
@@ -70,9 +72,9 @@ impl Running {
             });
             let pass = match read.await {
                 Ok(pass) => pass,
-                Err(storage::ReadError::Unavailable(reason)) => {
-                    self.cannot_read(&reason);
-                    tokio::time::sleep(READ_AGAIN).await;
+                Err(error) if error.passing().is_some() => {
+                    let pause = self.cannot_read(&error);
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
                 Err(error) => {
@@ -83,6 +85,7 @@ impl Running {
                     break;
                 }
             };
+            self.has_read();
             let now = self.broker.clock.now();
             for entry in &pass.entries {
                 let delivery = broker::delivery(&entry.message);
@@ -117,9 +120,12 @@ impl Running {
             messages
         });
         for message in read.await {
-            if let Err(storage::ReadError::Unavailable(reason)) = message {
-                return self.read_again_later(&reason);
+            if let Err(error) = &message
+                && error.passing().is_some()
+            {
+                return self.read_again_later(error);
             }
+            self.has_read();
             let message = message.unwrap_or_else(|error| {
                 tracing::error!(
                     client_id = &*self.owner.client_id,
@@ -143,7 +149,7 @@ impl Running {
         let read = move |store: &storage::Store| store.read_retained(&filter, &after, budget);
         let page = match blocking(&self.broker.store, read).await {
             Ok(page) => page,
-            Err(storage::ReadError::Unavailable(reason)) => return self.read_again_later(&reason),
+            Err(error) if error.passing().is_some() => return self.read_again_later(&error),
             Err(error) => {
                 tracing::error!(
                     client_id = &*self.owner.client_id,
@@ -153,6 +159,7 @@ impl Running {
                 return true;
             }
         };
+        self.has_read();
         let now = self.broker.clock.now();
         let mut taken_through = None;
         for (lsn, message) in &page.messages {
@@ -176,20 +183,41 @@ impl Running {
         true
     }
 
-    /// The store is being opened again, or cannot be read just now: what was to be read is still there, and nothing of it
-    /// has been taken.
-    pub(super) fn read_again_later(&self, reason: &str) -> bool {
-        self.cannot_read(reason);
+    /// The store is being opened again, or the disk gives nothing just now: what was to be read may still be there, and nothing
+    /// of it has been taken.
+    pub(super) fn read_again_later(&mut self, error: &storage::ReadError) -> bool {
+        let pause = self.cannot_read(error);
         let signal = Arc::clone(&self.signal);
         tokio::spawn(async move {
-            tokio::time::sleep(READ_AGAIN).await;
+            tokio::time::sleep(pause).await;
             signal.notify_one();
         });
         false
     }
 
-    fn cannot_read(&self, reason: &str) {
-        tracing::debug!(client_id = &*self.owner.client_id, "the store cannot be read now: {reason}");
+    /// How long it waits before it reads again.
+    fn cannot_read(&mut self, error: &storage::ReadError) -> Duration {
+        let client_id = &*self.owner.client_id;
+        let pause = self.read_pause.unwrap_or(READ_AGAIN);
+        match error {
+            // Said once, until something can be read again.
+            storage::ReadError::Engine(reason) if self.read_pause.is_none() => {
+                tracing::error!(
+                    client_id,
+                    "the disk gives nothing; it is read again until it does: {reason}"
+                );
+            }
+            error => tracing::debug!(client_id, "{error}"),
+        }
+        self.read_pause = Some((pause * 2).min(READ_AGAIN_AT_MOST));
+        pause
+    }
+
+    /// What was to be read was read.
+    pub(super) fn has_read(&mut self) {
+        if self.read_pause.take().is_some_and(|pause| pause > READ_AGAIN * 2) {
+            tracing::info!(client_id = &*self.owner.client_id, "the store can be read again");
+        }
     }
 
     fn send_letters(&mut self) -> bool {
@@ -225,11 +253,11 @@ impl Running {
         }
         if log.ahead.is_empty() {
             match log.read(&self.broker.store, after).await {
-                Ok(true) => {}
+                Ok(true) => self.has_read(),
                 Ok(false) => return false,
-                Err(storage::ReadError::Unavailable(reason)) => {
+                Err(error) if error.passing().is_some() => {
                     log.grown.store(true, Ordering::Release);
-                    return self.read_again_later(&reason);
+                    return self.read_again_later(&error);
                 }
                 Err(error) => {
                     let client_id = &*self.owner.client_id;
@@ -238,6 +266,7 @@ impl Running {
                 }
             }
         }
+        let Some(log) = &mut self.log else { return false };
         let now = self.broker.clock.now();
         let total = &self.broker.catch_up_total;
         let allowance = self.catch_up.allowance(log.ahead.len() as u64, total, now.monotonic_millis);
@@ -283,6 +312,10 @@ impl Running {
                 }
             }
             Ok(None) => {}
+            Err(error) if error.passing().is_some() => {
+                log.reader.look_again();
+                self.read_again_later(&error);
+            }
             Err(error) => {
                 let client_id = &*self.owner.client_id;
                 tracing::error!(client_id, "what is beyond a limit cannot be found: {error}");

@@ -122,9 +122,11 @@ impl Running {
             Some(pulled) => Ok(pulled),
             None => blocking(store, move |store| store.pull(&member, budget)).await,
         };
-        if let Err(storage::ReadError::Unavailable(reason)) = pulled {
+        if let Err(error) = &pulled
+            && error.passing().is_some()
+        {
             self.groups[index].grown.store(true, Ordering::Release);
-            return self.read_again_later(&reason);
+            return self.read_again_later(error);
         }
         let pulled = pulled.unwrap_or_else(|error| {
             tracing::error!(client_id = &*self.owner.client_id, "a group's log cannot be read: {error}");

@@ -57,6 +57,8 @@ struct Link<T> {
     transport: T,
     decoder: Decoder,
     input: BytesMut,
+    /// What the client takes at most, in bytes; without bound until its CONNECT has said so.
+    maximum_packet_size: usize,
 }
 
 /// What a client asks for, agreed on and not yet given.
@@ -78,7 +80,8 @@ where
 {
     let Surroundings { broker, connect_timeout, .. } = surroundings;
     let decoder = Decoder::new(broker.limits.maximum_packet_size as usize);
-    let mut link = Link { transport, decoder, input: BytesMut::with_capacity(1024) };
+    let input = BytesMut::with_capacity(1024);
+    let mut link = Link { transport, decoder, input, maximum_packet_size: usize::MAX };
     let greeted = timeout_at(accepted_at + *connect_timeout, link.greet(broker)).await;
     let greeted = greeted.map_err(|_| Refusal::Late(*connect_timeout))??;
     let Ok(claim) = broker.registry.claim(&greeted.terms.client_id).await else {
@@ -92,6 +95,12 @@ fn assign_client_id() -> ByteString {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let half = || RandomState::new().build_hasher().finish();
     format!("barnacle-{:016x}{:016x}", half(), half()).into()
+}
+
+fn encoded(packet: &Packet, version: ProtocolVersion) -> BytesMut {
+    let mut output = BytesMut::new();
+    protocol::encode(packet, version, &mut output).expect("packets of our own making are valid");
+    output
 }
 
 impl<T> Link<T>
@@ -111,19 +120,17 @@ where
             Err(refusal) => return Err(refusal),
         };
         let version = connect.version;
+        let maximum = connect.properties.maximum_packet_size;
+        self.maximum_packet_size = maximum.map_or(usize::MAX, |maximum| maximum.get() as usize);
         let terms = match Terms::negotiate(&connect, &broker.limits, assign_client_id) {
             Ok(terms) => terms,
             Err(reason) => return self.refuse(version, reason).await,
         };
-        if !terms.takes_connack(&broker.limits) {
-            // Not even the CONNACK that refuses may be larger than the client takes: it has five bytes.
-            if terms.maximum_packet_size.is_some_and(|maximum| maximum < 5) {
-                self.transport.shutdown().await?;
-                return Err(Refusal::Refused(ReasonCode::ImplementationSpecificError));
-            }
-            return self.refuse(version, ReasonCode::ImplementationSpecificError).await;
-        }
         match self.authenticate(&connect, &terms.client_id, broker).await? {
+            // A client cannot be let in without CONNACK, with what the exchange adds to it.
+            Ok(granted) if !self.takes(&granted.connack(&terms, true, &broker.limits), version) => {
+                self.refuse(version, ReasonCode::ImplementationSpecificError).await
+            }
             Ok(granted) => Ok(Greeted { connect, terms, granted }),
             Err(reason) => self.refuse(version, reason).await,
         }
@@ -140,15 +147,25 @@ where
         }
     }
 
-    async fn send(&mut self, packet: &Packet, version: ProtocolVersion) -> Result<(), Refusal> {
-        let mut output = BytesMut::new();
-        protocol::encode(packet, version, &mut output).expect("packets of our own making are valid");
+    /// Sends a packet, unless it is larger than the client takes [MQTT-3.1.2-24]; says whether it was sent.
+    async fn send(&mut self, packet: &Packet, version: ProtocolVersion) -> Result<bool, Refusal> {
+        let output = encoded(packet, version);
+        if output.len() > self.maximum_packet_size {
+            return Ok(false);
+        }
         self.transport.write_all(&output).await?;
         self.transport.flush().await?;
-        Ok(())
+        Ok(true)
     }
 
-    /// Answers with CONNACK, closes, and fails with the reason [MQTT-3.2.2-7].
+    /// Whether a CONNACK is no larger than the client takes.
+    fn takes(&self, connack: &ConnAck, version: ProtocolVersion) -> bool {
+        let connack = Packet::ConnAck(Box::new(connack.clone()));
+        encoded(&connack, version).len() <= self.maximum_packet_size
+    }
+
+    /// Answers with CONNACK, unless even that is larger than the client takes, closes, and fails with the reason
+    /// [MQTT-3.2.2-7].
     async fn refuse<R>(&mut self, version: ProtocolVersion, reason: ReasonCode) -> Result<R, Refusal> {
         self.send(&Packet::ConnAck(Box::new(Terms::refuse(reason))), version).await?;
         self.transport.shutdown().await?;
@@ -175,7 +192,10 @@ where
                 Step::Refuse => return Ok(Err(ReasonCode::NotAuthorized)),
                 Step::Challenge(data) => {
                     let auth = exchange.packet(ReasonCode::ContinueAuthentication, Some(data));
-                    self.send(&Packet::Auth(auth), connect.version).await?;
+                    if !self.send(&Packet::Auth(auth), connect.version).await? {
+                        // The client would wait for it until its time is over.
+                        return Ok(Err(ReasonCode::ImplementationSpecificError));
+                    }
                 }
             }
             let answer = match self.receive().await? {
@@ -248,24 +268,23 @@ struct Granted {
 }
 
 impl Granted {
-    fn connack(self, terms: &Terms, session_present: bool, limits: &Limits) -> ConnAck {
+    fn connack(&self, terms: &Terms, session_present: bool, limits: &Limits) -> ConnAck {
         let mut connack = terms.accept(session_present, limits);
-        connack.properties.authentication_method = self.method;
-        connack.properties.authentication_data = self.data;
+        connack.properties.authentication_method.clone_from(&self.method);
+        connack.properties.authentication_data.clone_from(&self.data);
         connack
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::protocol::ConnectProperties;
-    use crate::session::Methods;
+    use crate::session::{AuthenticationExchange as Exchange, Method, Methods};
 
-    /// The transaction that attaches a session cannot be called back: were the connection given up meanwhile, the session
-    /// would stand as connected, without expiry and will, until the broker starts again.
-    #[tokio::test]
-    async fn a_client_whose_connect_came_in_time_is_let_in_however_long_that_takes() {
+    fn surroundings(connect_timeout: Duration, methods: Methods) -> (Surroundings, tempfile::TempDir) {
         let directory = tempfile::TempDir::new().expect("a temporary directory can be made");
         let (store, _) = storage::Store::open(storage::Options::new(directory.path())).expect("a new store");
         let limits = Limits {
@@ -278,35 +297,86 @@ mod tests {
             default_session_expiry_interval: u32::MAX,
             maximum_keep_alive: 0,
         };
-        let connect_timeout = Duration::from_millis(10);
-        let surroundings = Surroundings {
-            broker: Broker::new(
-                store,
-                limits,
-                1 << 20,
-                crate::broker::CatchUpRates::default(),
-                Methods::default(),
-            ),
-            connect_timeout,
-            shutdown: crate::shutdown::channel().1,
-        };
+        let rates = crate::broker::CatchUpRates::default();
+        let broker = Broker::new(store, limits, 1 << 20, rates, methods);
+        (Surroundings { broker, connect_timeout, shutdown: crate::shutdown::channel().1 }, directory)
+    }
+
+    fn connect(properties: ConnectProperties) -> BytesMut {
         let connect = Connect {
             version: ProtocolVersion::V5,
             clean_start: false,
             keep_alive: 0,
-            properties: ConnectProperties::default(),
+            properties,
             client_id: ByteString::from_static("client"),
             will: None,
             username: None,
             password: None,
         };
-        let mut bytes = BytesMut::new();
-        protocol::encode(&Packet::Connect(Box::new(connect)), ProtocolVersion::V5, &mut bytes)
-            .expect("a valid CONNECT");
+        encoded(&Packet::Connect(Box::new(connect)), ProtocolVersion::V5)
+    }
+
+    /// The transaction that attaches a session cannot be called back: were the connection given up meanwhile, the session
+    /// would stand as connected, without expiry and will, until the broker starts again.
+    #[tokio::test]
+    async fn a_client_whose_connect_came_in_time_is_let_in_however_long_that_takes() {
+        let connect_timeout = Duration::from_millis(10);
+        let (surroundings, _directory) = surroundings(connect_timeout, Methods::default());
         let (mut client, server) = tokio::io::duplex(1024);
-        client.write_all(&bytes).await.expect("there is room");
+        client.write_all(&connect(ConnectProperties::default())).await.expect("there is room");
         // It is there at the first look, and the time is over at the second.
         let accepted_at = Instant::now() - connect_timeout;
         assert!(shake_hands(server, accepted_at, &surroundings).await.is_ok());
+    }
+
+    /// Says one thing, whatever the client does.
+    #[derive(Clone)]
+    struct Says(Step);
+
+    impl Method for Says {
+        fn begin(&self, _: &str, _: Option<Bytes>) -> Box<dyn Exchange> {
+            Box::new(self.clone())
+        }
+    }
+
+    impl Exchange for Says {
+        fn proceed(&mut self, _: Option<Bytes>) -> Step {
+            self.0.clone()
+        }
+    }
+
+    /// What an exchange adds to AUTH or CONNACK may make it larger than the client takes: it is told so, if that fits, and not
+    /// left to wait for what does not come [MQTT-3.1.2-24].
+    #[tokio::test]
+    async fn a_client_that_the_exchange_is_too_large_for_is_refused() {
+        let long = Bytes::from_static(&[7; 100]);
+        let mut methods = Methods::default();
+        methods.offer("challenge", Box::new(Says(Step::Challenge(long.clone()))));
+        methods.offer("accept", Box::new(Says(Step::Accept(Some(long)))));
+        methods.offer("refuse", Box::new(Says(Step::Refuse)));
+        let (surroundings, _directory) = surroundings(Duration::from_secs(600), methods);
+        let cases = [
+            ("challenge", 99, Some(0x83)),
+            ("accept", 99, Some(0x83)),
+            ("refuse", 99, Some(0x87)),
+            ("challenge", 4, None),
+            ("accept", 4, None),
+            ("refuse", 4, None),
+        ];
+        for (method, maximum, reason) in cases {
+            let properties = ConnectProperties {
+                authentication_method: Some(ByteString::from_static(method)),
+                maximum_packet_size: std::num::NonZeroU32::new(maximum),
+                ..ConnectProperties::default()
+            };
+            let (mut client, server) = tokio::io::duplex(1024);
+            client.write_all(&connect(properties)).await.expect("there is room");
+            let refusal = shake_hands(server, Instant::now(), &surroundings).await.map(|_| ());
+            assert!(matches!(refusal, Err(Refusal::Refused(_))), "{method}, {maximum}: {refusal:?}");
+            let mut told = Vec::new();
+            client.read_to_end(&mut told).await.expect("it ends");
+            let wanted = reason.map_or(Vec::new(), |reason| vec![0x20, 3, 0, reason, 0]);
+            assert_eq!(told, wanted, "{method}, {maximum}");
+        }
     }
 }

@@ -11,6 +11,8 @@ mod feed;
 mod group;
 mod handshake;
 mod running;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -66,6 +66,8 @@ pub(super) struct Running {
     /// The store has failed, or another connection has taken the session over.
     cut_off: bool,
     pub(super) catch_up: CatchUp,
+    /// The store could not be read: how long the next failure waits.
+    pub(super) read_pause: Option<Duration>,
 }
 
 /// The session's logs.
@@ -134,6 +136,7 @@ where
         writes_next: true,
         cut_off: false,
         catch_up,
+        read_pause: None,
     };
     running.subscribe_restored();
     running.join_groups();
@@ -155,20 +158,23 @@ where
         if written.is_ok() {
             let _ = writer.flush().await;
         }
-        // DISCONNECT has no acknowledgement but this: once we close, what it asked for is kept.
-        let _ = when_kept.await;
-        let _ = writer.shutdown().await;
+        // DISCONNECT has no acknowledgement but this: once we close in order, what it asked for is kept. If the store has
+        // failed meanwhile, the connection breaks off.
+        if when_kept.await.unwrap_or(false) || !close.by_client {
+            let _ = writer.shutdown().await;
+        }
     };
     let last_effects = async move {
         running.finish_in_flight().await;
-        if let Some(farewell) = farewell {
-            farewell.kept(&running.broker).await;
-        }
+        let is_kept = match farewell {
+            Some(farewell) => farewell.kept(&running.broker).await,
+            None => true,
+        };
         // The next connection of this client may attach: our last state is kept, and what it publishes follows what we
         // published to live subscribers too.
         drop(claim);
         // Who waits for it may have given up: the client has its time for our last words.
-        let _ = kept.send(());
+        let _ = kept.send(is_kept);
     };
     // A client that does not take our last bytes does not keep us.
     let _ = tokio::join!(tokio::time::timeout(LINGER, last_words), last_effects);

@@ -2,11 +2,10 @@
 
 use std::num::NonZeroU16;
 
-use bytes::BytesMut;
 use bytestring::ByteString;
 
 use super::{Limits, Will, detached};
-use crate::protocol::{self, ConnAck, ConnAckProperties, Connect, Packet, ProtocolVersion, ReasonCode};
+use crate::protocol::{ConnAck, ConnAckProperties, Connect, ProtocolVersion, ReasonCode};
 
 /// The terms of one connection, as agreed.
 #[derive(Clone, Debug)]
@@ -80,17 +79,6 @@ impl Terms {
                 .min(limits.outbound_topic_aliases),
             problem_information: properties.request_problem_information.unwrap_or(true),
         })
-    }
-
-    /// Whether the CONNACK that accepts is one that the client takes: it says what its Maximum Packet Size is
-    /// [MQTT-3.1.2-24], and cannot be let in without.
-    #[must_use]
-    pub fn takes_connack(&self, limits: &Limits) -> bool {
-        let Some(maximum) = self.maximum_packet_size else { return true };
-        let mut bytes = BytesMut::new();
-        let connack = Packet::ConnAck(Box::new(self.accept(true, limits)));
-        protocol::encode(&connack, self.version, &mut bytes).expect("packets of our own making are valid");
-        bytes.len() <= maximum as usize
     }
 
     /// The CONNACK that accepts.

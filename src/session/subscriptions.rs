@@ -113,11 +113,17 @@ impl Subscriptions {
         self.lowered.push((filter.clone(), through));
     }
 
-    /// Whether the logs have a message, though every subscription that wants it is at QoS 0 by now.
+    /// Whether the logs have a message, though every subscription that wants it is at QoS 0: one that was higher is lowered by
+    /// now, or one that is higher does not want what its own client publishes, and the store asks nobody who that is.
     pub(super) fn comes_from_logs(&self, delivery: &Delivery<'_>, lsn: u64) -> bool {
+        if delivery.qos == 0 {
+            return false;
+        }
+        let mut logged = false;
+        self.for_each_match(delivery.topic, lsn, |held| logged |= held.options.qos > 0);
         let had =
             |(filter, through): &(ByteString, u64)| lsn <= *through && topic_matches(filter, delivery.topic);
-        delivery.qos > 0 && self.lowered.iter().any(had)
+        logged || self.lowered.iter().any(had)
     }
 
     /// Those in force.

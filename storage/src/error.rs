@@ -184,17 +184,31 @@ pub enum ReadError {
     /// The store is being opened again after a failed write; what was to be read is there, and can be read later.
     #[error("the store cannot be read now: {0}")]
     Unavailable(String),
-    /// RocksDB failed.
+    /// Reading failed: the disk gave nothing, which is no word on what is there. It may be possible later.
     #[error("the store cannot be read: {0}")]
     Engine(String),
+    /// What the disk gave is not what was written.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+}
+
+impl ReadError {
+    /// Why it may succeed later; `None`: it is damage, and stays.
+    pub fn passing(&self) -> Option<&str> {
+        match self {
+            ReadError::Unavailable(reason) | ReadError::Engine(reason) => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 impl From<EngineError> for ReadError {
     fn from(error: EngineError) -> ReadError {
-        if error.kind == FailureKind::Closed {
-            return ReadError::Unavailable(error.reason);
+        match error.kind {
+            FailureKind::Closed => ReadError::Unavailable(error.reason),
+            FailureKind::Corruption => ReadError::Corrupt(error.reason),
+            _ => ReadError::Engine(error.reason),
         }
-        ReadError::Engine(error.reason)
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::Wake;
+
+/// So long a read that has failed is told of: longer than anybody waits before it is tried again.
+const UNREADABLE_FOR: Duration = Duration::from_secs(15);
 
 /// How the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,11 @@ pub enum Health {
     Low {
         /// Bytes that are free.
         free_bytes: u64,
+    },
+    /// A read has failed within the last quarter of a minute, and is tried again: what was to be delivered waits.
+    Unreadable {
+        /// What the engine said.
+        reason: Arc<str>,
     },
     /// The disk is full, or nearly: it should get nothing that takes much space.
     Full {
@@ -58,17 +67,22 @@ struct Noted {
     free_bytes: u64,
     failing: Option<Arc<str>>,
     failed: Option<Arc<str>>,
+    unreadable: Option<(Instant, Arc<str>)>,
 }
 
 impl Board {
     pub(crate) fn health(&self) -> Health {
         let noted = self.noted.lock();
+        let unreadable = noted.unreadable.as_ref().filter(|(at, _)| at.elapsed() < UNREADABLE_FOR);
         match (&noted.failed, &noted.failing, noted.level) {
             (Some(reason), ..) => Health::Failed { reason: reason.clone() },
             (None, Some(reason), _) => Health::Failing { reason: reason.clone() },
             (None, None, Level::Full) => Health::Full { free_bytes: noted.free_bytes },
-            (None, None, Level::Low) => Health::Low { free_bytes: noted.free_bytes },
-            (None, None, Level::Enough) => Health::Ok,
+            (None, None, level) => match (unreadable, level) {
+                (Some((_, reason)), _) => Health::Unreadable { reason: reason.clone() },
+                (None, Level::Enough) => Health::Ok,
+                (None, _) => Health::Low { free_bytes: noted.free_bytes },
+            },
         }
     }
 
@@ -100,6 +114,11 @@ impl Board {
             noted.failing = reason;
             is_new
         })
+    }
+
+    /// A read has failed.
+    pub(crate) fn note_unreadable(&self, reason: &str) {
+        self.noted.lock().unreadable = Some((Instant::now(), reason.into()));
     }
 
     /// Nothing is committed from here on. The first reason counts; `true`: this is the one.

@@ -44,6 +44,8 @@ counters! {
     rescued_exchanges,
     /// Times that the engine was closed and opened again because a write or a sync had failed.
     reopenings,
+    /// Reads for which the disk gave nothing: each is tried again.
+    failed_reads,
     /// Damaged files that were taken out of the database while it was open, and replaced by what of them can be read.
     damaged_files,
     /// Retained messages removed because they had expired.

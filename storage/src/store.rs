@@ -17,6 +17,7 @@ use crate::record::{self, State};
 use crate::recovery::{self, Loaded, SCHEMA};
 use crate::shared::Shared;
 use crate::space;
+use crate::statistics::add;
 use crate::trim;
 use crate::{
     Backlog, Budget, Clock, CloseError, CommitError, DropReason, Dropped, Drops, Durability, Excess,
@@ -139,7 +140,7 @@ impl Store {
     ///
     /// When a log is damaged or RocksDB fails; nothing of the pass is then given.
     pub fn read(&self, reader: &Reader, position: Lsn, budget: Budget) -> Result<Pass, ReadError> {
-        let pass = self.handle.shared.pass(reader, position, budget, true)?;
+        let pass = self.noted(self.handle.shared.pass(reader, position, budget, true))?;
         Ok(pass.expect("with the disk, a pass reaches everything"))
     }
 
@@ -160,7 +161,7 @@ impl Store {
         session: SessionId,
         exchange: &Exchange,
     ) -> Result<Option<Message>, ReadError> {
-        self.handle.shared.read_exchange(session, exchange)
+        self.noted(self.handle.shared.read_exchange(session, exchange))
     }
 
     /// Retained messages that a filter matches, in the order of their topics, with an LSN up to `scan.through` and behind
@@ -175,7 +176,16 @@ impl Store {
         scan: &RetainedScan,
         budget: Budget,
     ) -> Result<RetainedPage, ReadError> {
-        self.handle.shared.retained_page(filter, scan, budget)
+        self.noted(self.handle.shared.retained_page(filter, scan, budget))
+    }
+
+    /// Counts a read for which the disk gave nothing, and has the store's health tell of it.
+    fn noted<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Engine(reason)) = &read {
+            add(&self.handle.shared.counters.failed_reads, 1);
+            self.handle.shared.board.note_unreadable(reason);
+        }
+        read
     }
 
     /// Has `wake` called whenever a log of the reader has got entries, until the watch is dropped. What was there
@@ -197,7 +207,7 @@ impl Store {
     ///
     /// When the log is damaged or RocksDB fails; nothing is then reserved.
     pub fn pull(&self, member: &GroupMember, budget: Budget) -> Result<Vec<Pulled>, ReadError> {
-        let pulled = self.handle.shared.pull(member, budget, true)?;
+        let pulled = self.noted(self.handle.shared.pull(member, budget, true))?;
         Ok(pulled.expect("with the disk, a pull reaches everything"))
     }
 

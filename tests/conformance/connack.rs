@@ -250,6 +250,15 @@ fn a_connack_that_does_not_fit_is_not_sent(server: &Server) {
         Case::new("5 bytes at most", connect(5), "CONNACK 0x83"),
         Case::new("10 bytes at most", connect(10), "CONNACK 0x83"),
     ]);
+    // A refusal has five bytes, whatever its reason.
+    let refused = |maximum| {
+        let connect = server.hello("tiny").property(Property::MaximumPacketSize(maximum));
+        connect.property(Property::AuthenticationMethod("none".to_owned())).encode()
+    };
+    server.expect_first_endings(&[
+        Case::new("a refusal with 4 bytes at most", refused(4), "closed"),
+        Case::new("a refusal with 5 bytes at most", refused(5), "CONNACK 0x8c"),
+    ]);
 }
 
 /// Reason String and User Properties are left out where they would make CONNACK larger than the client takes. With a

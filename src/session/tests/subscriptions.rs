@@ -151,3 +151,19 @@ fn what_was_published_before_a_subscription_was_lowered_comes_from_the_log_alone
     assert_eq!(client.take(100, 2), Taken::Sent);
     assert_eq!(client.session.take_from_mailbox(101, None, &message(2), client.now), Taken::Sent);
 }
+
+/// Found by the simulator (seed 3060): a client's own message came by the log, where the subscription without No Local
+/// took it at QoS 0, and by the mailbox.
+#[test]
+fn what_no_local_keeps_from_the_higher_subscription_comes_from_the_log_alone() {
+    let mut own = subscription("t", 1);
+    own.options.no_local = true;
+    let restored = Restored { subscriptions: vec![subscription("#", 0), own], ..Restored::default() };
+    let mut client = Client::new(&connect(ProtocolVersion::V5), Some(restored));
+    let publisher = client.session.terms().client_id.clone();
+    let message = |qos| Delivery { publisher: &publisher, ..message(qos) };
+    assert_eq!(client.session.take_from_mailbox(1, None, &message(2), client.now), Taken::Unwanted);
+    let place = Place { lsn: 1, log: 7 };
+    assert_eq!(client.session.take_from_log(place, &message(2), client.now), Taken::Sent);
+    assert_eq!(client.session.take_from_mailbox(2, None, &message(0), client.now), Taken::Sent);
+}

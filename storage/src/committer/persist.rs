@@ -11,12 +11,11 @@
 use std::time::{Duration, Instant};
 
 use crate::CommitError;
-use crate::engine::{Engine, EngineError, FailureKind};
+use crate::engine::{Engine, EngineError, FailureKind, named_file};
 
 use super::replace::replace_damaged;
 use crate::keys;
 use crate::record;
-use crate::repair::table;
 use crate::shared::Shared;
 use crate::statistics::add;
 
@@ -53,7 +52,7 @@ pub(crate) fn persist(
     loop {
         if error.kind == FailureKind::Corruption {
             // One that is named a second time was of no use to replace.
-            match table::named_file(&error.reason) {
+            match named_file(&error.reason) {
                 Some(file) if !replaced.contains(&file) => replaced.push(file),
                 _ => return Err(give_up(shared, error.reason)),
             }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Cursor, Engine, EngineError, FailureKind, SetAside, View, WriteBatch};
+use super::{Cursor, Engine, EngineError, FailureKind, NoRows, SetAside, View, WriteBatch};
 use crate::OpenError;
 use crate::floors::Floors;
 use crate::keys::{self, Family};
@@ -68,6 +68,16 @@ impl Memory {
     /// Forgets what was planned.
     pub fn forget_plans(&self) {
         self.disk.lock().faults.clear();
+    }
+
+    /// The next so many reads fail, as on a disk that gives nothing.
+    pub fn fail_reads(&self, reads: u64) {
+        self.disk.lock().failing_reads = reads;
+    }
+
+    /// How many of them are still to come.
+    pub fn failing_reads(&self) -> u64 {
+        self.disk.lock().failing_reads
     }
 
     /// Crashes now, between two operations. The store that is open on the disk is dead: whatever it asks of the disk from
@@ -273,10 +283,16 @@ struct Reading<'a>(&'a MemoryEngine);
 
 impl View for Reading<'_> {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(self.0.take().live.get(family, key))
+        let mut disk = self.0.take();
+        disk.read()?;
+        Ok(disk.live.get(family, key))
     }
 
     fn cursor<'a>(&'a self, family: Family, from: &[u8], to: Option<&[u8]>) -> Box<dyn Cursor + 'a> {
-        Box::new(Rows::new(self.0.take().live.family(family), from, to))
+        let mut disk = self.0.take();
+        match disk.read() {
+            Ok(()) => Box::new(Rows::new(disk.live.family(family), from, to)),
+            Err(error) => Box::new(NoRows(error)),
+        }
     }
 }

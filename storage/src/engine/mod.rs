@@ -194,3 +194,31 @@ pub(crate) enum FailureKind {
     /// Anything else: a bug, or an engine that has been stopped.
     Other,
 }
+
+/// The number of the table file that a message of RocksDB names.
+pub(crate) fn named_file(message: &str) -> Option<u64> {
+    let before = message.split(".sst").next().filter(|before| before.len() < message.len())?;
+    let digits = before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// A cursor where nothing can be read.
+struct NoRows(EngineError);
+
+impl Cursor for NoRows {
+    fn seek_to_first(&mut self) {}
+
+    fn seek_to_last(&mut self) {}
+
+    fn seek(&mut self, _key: &[u8]) {}
+
+    fn next(&mut self) {}
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        None
+    }
+
+    fn status(&self) -> Result<(), EngineError> {
+        Err(self.0.clone())
+    }
+}

@@ -17,7 +17,10 @@ use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions, WriteOptions,
 };
 
-use super::{Cursor, Engine, EngineError, FailureKind, LostKeys, Opened, SetAside, View, WriteBatch};
+use super::{
+    Cursor, Engine, EngineError, FailureKind, LostKeys, NoRows, Opened, SetAside, View, WriteBatch,
+    named_file,
+};
 use crate::floors::Floors;
 use crate::keys::{self, Family};
 use crate::mark::CommitMark;
@@ -167,7 +170,7 @@ impl Engine for RocksDb {
 
     /// The file goes while the database is closed: what reads meanwhile waits, or is told to come again.
     fn set_aside(&self, failure: &EngineError) -> Result<Option<SetAside>, EngineError> {
-        let Some(number) = table::named_file(&failure.reason) else { return Ok(None) };
+        let Some(number) = named_file(&failure.reason) else { return Ok(None) };
         // Where it cannot be opened with the file, nobody could ask later.
         let known = match self.db() {
             Ok(db) => match table::find(&db, number)? {
@@ -178,7 +181,7 @@ impl Engine for RocksDb {
         };
         self.close();
         let directory = &self.options.directory;
-        let is_worse = |error: &RepairError| matches!(error, RepairError::Engine(reason) if table::named_file(reason) == Some(number));
+        let is_worse = |error: &RepairError| matches!(error, RepairError::Engine(reason) if named_file(reason) == Some(number));
         let replaced = match (table::replace(directory, number), known) {
             (Err(error), Some(known)) if is_worse(&error) => table::abandon(directory, known).map(Some),
             (replaced, _) => replaced,
@@ -346,27 +349,6 @@ impl Cursor for Rows<'_> {
 
     fn status(&self) -> Result<(), EngineError> {
         Ok(self.0.status()?)
-    }
-}
-
-/// Over a database that is not open.
-struct NoRows(EngineError);
-
-impl Cursor for NoRows {
-    fn seek_to_first(&mut self) {}
-
-    fn seek_to_last(&mut self) {}
-
-    fn seek(&mut self, _key: &[u8]) {}
-
-    fn next(&mut self) {}
-
-    fn item(&self) -> Option<(&[u8], &[u8])> {
-        None
-    }
-
-    fn status(&self) -> Result<(), EngineError> {
-        Err(self.0.clone())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The manifest: which table files the database consists of.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub(crate) fn current(database: &Path) -> Result<PathBuf> {
 }
 
 /// What the manifest says of the write-ahead log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogNumbers {
     /// The last sequence number that it knows of: everything up to it that is not in a table file is in the write-ahead log,
     /// which begins at or below it.
@@ -45,10 +46,8 @@ pub(crate) struct LogNumbers {
     /// Files with lower numbers are not needed. A file of this number is there, unless it was only the next number to be
     /// given out when the log was replayed; 0: it does not say.
     pub(crate) first_kept: u64,
-    /// `last_sequence` when that was said.
-    pub(crate) first_kept_sequence: u64,
-    /// The highest number of a file that some family goes on with.
-    pub(crate) newest: u64,
+    /// The file that a family goes on with, what is before it being in table files; and the last sequence number by then.
+    goes_on_with: BTreeMap<u64, u64>,
 }
 
 /// Reads all changes of a manifest.
@@ -66,7 +65,7 @@ pub(crate) fn log_numbers(database: &Path) -> Result<LogNumbers> {
 impl LogNumbers {
     /// One change. What is wanted stands before everything that has another form than these few fields.
     fn take(&mut self, mut edit: &[u8]) {
-        let mut first_kept = None;
+        let mut goes_on_with = None;
         while let Some(tag) = take_varint(&mut edit) {
             let value = match tag {
                 COMPARATOR | DATABASE_ID => {
@@ -83,14 +82,25 @@ impl LogNumbers {
             };
             match tag {
                 LAST_SEQUENCE => self.last_sequence = self.last_sequence.max(value),
-                LOG_NUMBER => self.newest = self.newest.max(value),
-                FIRST_LOG_KEPT => first_kept = Some(value),
+                LOG_NUMBER => goes_on_with = Some(value),
+                FIRST_LOG_KEPT => self.first_kept = self.first_kept.max(value),
                 _ => {}
             }
         }
-        if let Some(first_kept) = first_kept.filter(|number| *number > self.first_kept) {
-            (self.first_kept, self.first_kept_sequence) = (first_kept, self.last_sequence);
+        if let Some(number) = goes_on_with {
+            self.goes_on_with.insert(number, self.last_sequence);
         }
+    }
+
+    /// The last sequence number of what is before the first file that is needed, or a later one: what begins behind it is not
+    /// the beginning of the log. The first file may be named before the table files that were made of what is before it.
+    pub(crate) fn first_kept_sequence(&self) -> u64 {
+        self.goes_on_with.range(..=self.first_kept).map(|(_, sequence)| *sequence).max().unwrap_or(0)
+    }
+
+    /// The highest number of a file that some family goes on with.
+    pub(crate) fn newest(&self) -> u64 {
+        self.goes_on_with.last_key_value().map_or(0, |(number, _)| *number)
     }
 }
 
@@ -151,12 +161,18 @@ mod tests {
     fn numbers_are_found() {
         let mut known = LogNumbers::default();
         known.take(&[0x81, 0x40, 2, b'i', b'd', 1, 2, b'a', b'b', 2, 7, 3, 9, 10, 7, 4, 0xac, 2, 6, 1]);
-        let first = LogNumbers { last_sequence: 300, first_kept: 7, first_kept_sequence: 300, newest: 7 };
-        assert_eq!(known, first);
+        assert_eq!((known.last_sequence, known.first_kept, known.newest()), (300, 7, 7));
+        assert_eq!(known.first_kept_sequence(), 300);
         // The same number again says nothing new, and what cannot be read says nothing at all.
         known.take(&[10, 7, 4, 0xad, 2]);
-        known.take(&[2, 8, 6, 0, 4, 0xff, 0x7f]);
         known.take(&[4, 0x80]);
-        assert_eq!(known, LogNumbers { last_sequence: 301, newest: 8, ..first });
+        // A family that goes on with a later file has a table file of more than what is before the first.
+        known.take(&[2, 8, 6, 0, 4, 0xff, 0x7f]);
+        assert_eq!((known.last_sequence, known.newest(), known.first_kept_sequence()), (301, 8, 300));
+        // Named first, and then another family gets its table file.
+        known.take(&[2, 7, 4, 0xae, 2]);
+        assert_eq!(known.first_kept_sequence(), 302);
+        known.take(&[10, 8, 4, 0xaf, 2]);
+        assert_eq!((known.first_kept, known.first_kept_sequence()), (8, 302));
     }
 }

@@ -19,8 +19,13 @@ pub(crate) fn settle(directory: &Path) -> Result<Vec<InDoubt>, OpenError> {
         return Ok(Vec::new());
     }
     // Without the lock: only reading, and files that somebody is writing to have no damage with batches behind it.
-    let files = wal::survey(&path).map_err(|error| io(directory, error))?;
-    check(directory, &files)?;
+    let mut files = wal::survey(&path).map_err(|error| io(directory, error))?;
+    if check(directory, &files).is_err() {
+        // They may have changed while they were read, if somebody has the store open.
+        let _lock = Lock::take(directory)?;
+        files = wal::survey(&path).map_err(|error| io(directory, error))?;
+        check(directory, &files)?;
+    }
     if files.iter().all(|file| file.gaps.is_empty()) {
         return Ok(Vec::new());
     }

@@ -37,7 +37,10 @@ fn between(directory: &Path, needed: &[&WalFile]) -> Option<String> {
     with_batches.windows(2).find_map(|pair| {
         let [one, next] = pair else { return None };
         let goes_on = next.first_sequence? <= one.next_sequence?;
-        if goes_on || !one.gaps.is_empty() || was_mended(directory, one) || was_mended(directory, next) {
+        // One that is there, and empty, was cut off.
+        let is_between = |file: &WalFile| file.number() > one.number() && file.number() < next.number();
+        let was_cut_off = needed.iter().any(|file| is_between(file));
+        if goes_on || was_cut_off || !one.gaps.is_empty() || was_mended(directory, one) || was_mended(directory, next) {
             return None;
         }
         let doubt = doubt(one.last, next.first);
@@ -57,7 +60,7 @@ fn before(directory: &Path, needed: &[&WalFile], known: &LogNumbers) -> Option<S
         return None;
     }
     let first_sequence = needed.iter().find_map(|file| file.first_sequence)?;
-    if first_sequence <= known.first_kept_sequence + 1 {
+    if first_sequence <= known.first_kept_sequence() + 1 {
         return None;
     }
     let path = directory.join(FOLDER).join(format!("{:06}.log", known.first_kept));
@@ -71,7 +74,7 @@ fn before(directory: &Path, needed: &[&WalFile], known: &LogNumbers) -> Option<S
 
 /// No file is there that could be the one that was written to last, and the mark says that something is missing.
 fn behind(directory: &Path, needed: &[&WalFile], known: &LogNumbers) -> Option<String> {
-    if needed.iter().any(|file| file.number() >= known.newest) {
+    if needed.iter().any(|file| file.number() >= known.newest()) {
         return None;
     }
     let access = Access::open(directory).ok()?;
@@ -89,7 +92,7 @@ fn behind(directory: &Path, needed: &[&WalFile], known: &LogNumbers) -> Option<S
         "the last file of the write-ahead log is missing from {}, number {} or above; batches {first} to {last}, LSN {} and \
          above are in doubt",
         directory.join(FOLDER).display(),
-        known.newest.max(known.first_kept),
+        known.newest().max(known.first_kept),
         state.map_or(1, |state| state.last.0 + 1),
     ))
 }

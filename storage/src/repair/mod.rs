@@ -24,6 +24,7 @@ pub(crate) use batches::settle as leave_out_damaged_batches;
 
 use crate::check::access::{self, Access, Lock};
 use crate::check::{CheckReport, Checker, Finding};
+use crate::engine::named_file;
 use crate::engine::rocks::FOLDER;
 use crate::mark::{CommitMark, Mark};
 use crate::{OpenError, check};
@@ -230,7 +231,7 @@ fn damaged_tables(into: &Path) -> Result<Vec<u64>, RepairError> {
         let Some(family) = access.family(family) else { continue };
         check::scan::scan(&access.db, family, &[], None, |found| {
             if let check::scan::Found::Unreadable(gap) = found {
-                numbers.extend(table::named_file(&gap.reason));
+                numbers.extend(named_file(&gap.reason));
             }
         });
     }

@@ -12,6 +12,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteBatchIt
 
 use super::RepairError;
 use crate::check::scan::{Found, Unreadable, scan};
+use crate::engine::named_file;
 use crate::engine::rocks::{FOLDER, closed};
 use crate::files::manifest::{self, TableFile};
 use crate::keys;
@@ -34,13 +35,6 @@ pub(crate) struct Replaced {
     pub(crate) doubtful: u64,
     /// Where the damaged file is kept.
     pub(crate) kept: PathBuf,
-}
-
-/// The number of the table file that a message of RocksDB names.
-pub(crate) fn named_file(message: &str) -> Option<u64> {
-    let before = message.split(".sst").next().filter(|before| before.len() < message.len())?;
-    let digits = before.rsplit(|letter: char| !letter.is_ascii_digit()).next()?;
-    digits.parse().ok()
 }
 
 /// Opens the database of a directory for repair: what the write-ahead log has goes to files, and nothing is compacted.

@@ -137,6 +137,25 @@ fn a_weak_mode_goes_on_after_a_write_that_found_no_room() {
 }
 
 #[test]
+fn a_disk_that_gives_nothing_is_no_damage_and_is_told_of() {
+    let mut stepped = Stepped::open(&Memory::new(), Durability::Fsync);
+    let client = stepped.attach();
+    stepped.publish("1");
+    let mut stepped = stepped.cut_power(Durability::Fsync);
+    let client = Client { reader: stepped.attach().reader, ..client };
+    stepped.memory.fail_reads(2);
+    for failed in 1..=2 {
+        let error = stepped.store.read(&client.reader, Lsn(0), ALL).expect_err("the disk gives nothing");
+        assert!(error.passing().is_some_and(|reason| reason.contains("input/output")), "{error}");
+        assert_eq!(stepped.store.statistics().failed_reads, failed);
+        assert!(matches!(stepped.store.health(), Health::Unreadable { .. }), "{:?}", stepped.store.health());
+        assert!(!stepped.store.is_full(), "publishes are taken");
+    }
+    assert_eq!(stepped.read(&client), ["1"]);
+    assert_eq!(stepped.store.statistics().damaged_ranges, 0);
+}
+
+#[test]
 fn a_message_without_room_leaves_no_older_one_retained() {
     let fixture = fixture();
     let retained = |through| {

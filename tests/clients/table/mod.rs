@@ -17,6 +17,7 @@ mod document;
 mod mosquitto;
 mod rumqttc;
 mod samples;
+mod tap;
 mod worlds;
 
 use std::process::Command;
@@ -66,17 +67,27 @@ impl Library {
             Transport::Tcp => format!("mqtt://{}", broker.address()),
             Transport::WebSocket => format!("ws://{}/mqtt", broker.websocket_address()),
         };
+        self.start_at(&address, role, arguments)
+    }
+
+    fn start_at(&self, address: &str, role: &str, arguments: &[&str]) -> Program {
         let mut command = (self.program)();
         let words: Vec<&str> =
-            [role, &address, self.version].into_iter().chain(arguments.iter().copied()).collect();
+            [role, address, self.version].into_iter().chain(arguments.iter().copied()).collect();
         // rumqttc's program is a test of this binary, and a test has no command line of its own.
-        match command.get_envs().any(|(name, _)| name == rumqttc::ROLE) {
-            true => command.env(rumqttc::ROLE, words.join("\n")),
-            false => command.args(&words),
-        };
+        let is_test = command.get_envs().any(|(name, _)| name == rumqttc::ROLE);
+        if is_test {
+            command.env(rumqttc::ROLE, words.join("\n"));
+        } else {
+            command.args(&words);
+        }
         let place =
             TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target directory can be written");
-        Program::run_in(&format!("{} {role}", self.module), command, place)
+        let mut program = Program::run_in(&format!("{} {role}", self.module), command, place);
+        if is_test {
+            program.wait_for(rumqttc::BEGUN);
+        }
+        program
     }
 }
 

@@ -19,7 +19,9 @@ const VERSIONS: [&str; 2] = ["mqttv311", "mqttv5"];
 
 fn start(broker: &Broker, program: &str, version: &str, arguments: &[&str]) -> Program {
     let port = broker.address().port().to_string();
-    let mut command = Command::new(program);
+    // They write to a pipe in blocks unless told otherwise.
+    let mut command = Command::new("stdbuf");
+    command.args(["-oL", program]);
     command.args(["-h", "127.0.0.1", "-p", &port, "-V", version]).args(arguments);
     Program::run(program, command)
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Set for the program: its arguments, a line each.
 pub(super) const ROLE: &str = "BARNACLE_RUMQTTC_ROLE";
 
+/// What the program says first, behind what the test harness says.
+pub(super) const BEGUN: &str = "begun";
+
 /// This binary, as the program.
 pub(super) fn command() -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this process has a program"));
@@ -21,7 +24,7 @@ pub(super) fn command() -> Command {
 fn the_program_reaches_a_broker() {
     if let Ok(arguments) = std::env::var(ROLE) {
         // What the test harness has begun to say ends here.
-        println!();
+        println!("\n{BEGUN}");
         let words: Vec<&str> = arguments.lines().collect();
         return if words[2] == "5" { v5::play(&words) } else { v311::play(&words) };
     }

@@ -14,8 +14,8 @@ const PATIENCE_WHEN_WRONG: Duration = Duration::from_millis(1_500);
 /// The same, while wills may be due: a keep-alive of one second, half as much again, and a Will Delay.
 const PATIENCE_FOR_WILLS: Duration = Duration::from_millis(4_000);
 
-/// A settling that takes longer than this is no rest, whatever still moves.
-const LIMIT: Duration = Duration::from_secs(120);
+/// A settling that takes longer than this is no rest, whatever still moves. A slow reader may need minutes for its backlog.
+const LIMIT: Duration = Duration::from_secs(1_800);
 
 /// Lost messages that a timeline shows.
 const SHOWN: usize = 100;

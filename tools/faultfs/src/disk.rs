@@ -18,7 +18,7 @@ use crate::tree::{Kind, Names, Node, Number, ROOT, Tree};
 /// Below the durable directory, and not seen through the mount.
 pub(crate) const SCRATCH: &str = ".faultfs";
 
-/// Everything behind a mount. Locks are taken in the order tree, body.
+/// Everything behind a mount. Locks are taken in the order power, switches, tree, body.
 pub(crate) struct Disk {
     pub(crate) tree: Mutex<Tree>,
     pub(crate) faults: Faults,

@@ -29,6 +29,7 @@ mod cut;
 mod disk;
 mod faults;
 mod mount;
+mod operations;
 mod random;
 mod serve;
 mod tree;

@@ -16,7 +16,7 @@ use crate::counts::Counts;
 use crate::cut::{Cut, CutReport};
 use crate::disk::Disk;
 use crate::faults::Faults;
-use crate::serve::Served;
+use crate::operations::Served;
 
 const DEVICE: &str = "/dev/fuse";
 /// Requests that are served at a time: a few may wait in a slow fsync.

@@ -13,7 +13,7 @@ use barnacle_wire::{Connect, Property, Version, Will};
 use tokio::time::Instant;
 
 use crate::network::Link;
-use crate::oracle::{Judged, Message, Oracle, ensure};
+use crate::oracle::{Judged, Message, Oracle, WILLS, ensure};
 use crate::random::Random;
 use crate::scenario::Role;
 use crate::trace::Trace;
@@ -27,6 +27,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) trace: &'a mut Trace,
     /// Everything comes to a rest: answers are prompt.
     pub(crate) resting: bool,
+}
+
+impl Surroundings<'_> {
+    fn end_session(&mut self, session: usize, now: u64) {
+        if self.oracle.end_session(session, now) {
+            self.trace.count("messages of a group left to others");
+        }
+    }
 }
 
 /// A client.
@@ -160,7 +168,7 @@ impl Client {
         self.will = self.role.will.then(|| {
             let number = around.oracle.messages.len();
             let message = Message {
-                publisher: 1000 + self.number,
+                publisher: WILLS + self.number,
                 topic: format!("w/{}", self.number),
                 qos: 1,
                 retain: false,
@@ -195,7 +203,7 @@ impl Client {
         self.known = if self.known == Known::Absent { Known::Absent } else { Known::Unsure };
         if let Some(session) = self.session.take() {
             let now = around.trace.note(format_args!("c{} gives its session up", self.number));
-            around.oracle.end_session(session, now);
+            around.end_session(session, now);
         }
     }
 
@@ -357,7 +365,7 @@ impl Client {
             return Ok(());
         }
         if let Some(session) = self.session.take() {
-            around.oracle.end_session(session, now);
+            around.end_session(session, now);
         }
         self.outgoing.clear();
         let durable = self.lasts() && !(self.role.version == Version::V311 && self.wants_clean);

@@ -31,6 +31,9 @@ use campaign::Found;
 use steps::Steps;
 use world::Told;
 
+/// How the simulator is called.
+const COMMAND: &str = "cargo run --release --workspace --bin sim --";
+
 /// Runs Barnacle in a world of its own, where everything follows from a seed
 #[derive(Debug, Parser)]
 #[command(name = "sim", version, args_conflicts_with_subcommands = true)]
@@ -147,7 +150,7 @@ fn many(from: u64, to: u64, time: Option<Duration>, threads: usize, failures: us
     report(&found, from, began.elapsed());
     for (seed, told) in &found.failures {
         let said = told.failure.as_ref().map_or("", |(failure, _)| failure);
-        println!("\nseed {seed} FAILED: {said}\n  sim --seed {seed} --trace");
+        println!("\nseed {seed} FAILED: {said}\n  {COMMAND} --seed {seed} --trace");
     }
     if let Some((seed, told)) = found.failures.first_key_value() {
         explain(*seed, told);
@@ -179,5 +182,5 @@ fn explain(seed: u64, told: &Told) {
     };
     println!("made smaller, its last events are");
     last.iter().for_each(|line| println!("  {line}"));
-    println!("and it fails with: {failure}\n  sim --seed {seed} --steps {steps} --trace");
+    println!("and it fails with: {failure}\n  {COMMAND} --seed {seed} --steps {steps} --trace");
 }

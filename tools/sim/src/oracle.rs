@@ -17,6 +17,9 @@ pub(crate) fn ensure(holds: bool, complaint: impl FnOnce() -> String) -> Judged 
     if holds { Ok(()) } else { Err(complaint()) }
 }
 
+/// Added to a client's number, the publisher of its wills.
+pub(crate) const WILLS: usize = 1000;
+
 /// A message, and what its publisher knows of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
@@ -52,19 +55,42 @@ pub(crate) struct Session {
     received: BTreeMap<usize, Received>,
     /// Messages that came at QoS 0.
     heard: BTreeSet<usize>,
+    /// Messages that came with RETAIN to who wants it as published: as they were published, or as they were retained.
+    as_retained: BTreeSet<usize>,
     /// The newest message of each publisher, topic and QoS.
     newest: BTreeMap<(usize, String, u8), usize>,
     /// Exchanges that the client has not yet answered to the end.
     open: BTreeMap<u16, usize>,
+    /// Messages that it has answered to the end.
+    done: BTreeSet<usize>,
     /// QoS 2 messages that wait for PUBREL.
     unreleased: BTreeMap<u16, usize>,
 }
 
-/// A subscription.
+/// What a SUBSCRIBE asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) qos: u8,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+}
+
+impl Wish {
+    pub(crate) fn of(qos: u8) -> Wish {
+        Wish { qos, no_local: false, retain_as_published: false }
+    }
+
+    /// The Subscription Options.
+    pub(crate) fn byte(self) -> u8 {
+        self.qos | u8::from(self.no_local) << 2 | u8::from(self.retain_as_published) << 3
+    }
+}
+
+/// A subscription. It may have been asked for several times, and which of them a message has met is open.
 #[derive(Debug)]
 struct Held {
     filter: String,
-    least_qos: u8,
+    wishes: Vec<Wish>,
     granted: Option<u64>,
     /// UNSUBSCRIBE was sent.
     left: Option<u64>,
@@ -95,22 +121,27 @@ impl Oracle {
         self.sessions.len() - 1
     }
 
-    pub(crate) fn end_session(&mut self, session: usize, now: u64) {
+    /// `true`: it was a member of a group, and leaves QoS 1 messages of it to the others.
+    pub(crate) fn end_session(&mut self, session: usize, now: u64) -> bool {
         let session = &mut self.sessions[session];
         session.ended = true;
+        let mut leaves = false;
         for held in session.held.iter().filter(|held| group_of(&held.filter).is_some()) {
             self.group_left.insert(held.filter.clone(), now);
+            let mut open = session.open.values().filter_map(|number| self.messages.get(*number));
+            leaves |= open.any(|message| message.qos == 1 && matches(&held.filter, &message.topic));
         }
+        leaves
     }
 
     /// SUBSCRIBE is sent.
-    pub(crate) fn subscribe(&mut self, session: usize, filter: &str, qos: u8) {
+    pub(crate) fn subscribe(&mut self, session: usize, filter: &str, wish: Wish) {
         let held = &mut self.sessions[session].held;
         match held.iter_mut().find(|held| held.filter == filter && held.left.is_none()) {
-            Some(again) => again.least_qos = again.least_qos.min(qos),
+            Some(again) => again.wishes.push(wish),
             None => held.push(Held {
                 filter: filter.to_owned(),
-                least_qos: qos,
+                wishes: vec![wish],
                 granted: None,
                 left: None,
                 gone: None,
@@ -146,7 +177,8 @@ impl Oracle {
 
     /// The client has sent its last answer to an exchange.
     pub(crate) fn answered(&mut self, session: usize, packet_id: u16) {
-        self.sessions[session].open.remove(&packet_id);
+        let session = &mut self.sessions[session];
+        session.done.extend(session.open.remove(&packet_id));
     }
 
     /// PUBREL has come. `true`: an exchange waited for it.
@@ -170,12 +202,12 @@ impl Oracle {
 
     fn missing_in(&self, session: &Session, number: usize, message: &Message) -> Option<String> {
         let due = |held: &&Held| {
-            held.least_qos > 0
+            held.wishes.iter().all(|wish| wish.qos > 0 && !(wish.no_local && is_own(session, message)))
                 && held.left.is_none()
                 && held.granted.is_some_and(|granted| granted < message.sent)
                 && matches(&held.filter, &message.topic)
         };
-        if session.received.contains_key(&number) {
+        if session.received.contains_key(&number) || session.as_retained.contains(&number) {
             return None;
         }
         let held = session.held.iter().find(due)?;
@@ -185,14 +217,21 @@ impl Oracle {
         Some(format!("client {} has not got m{number} by {}: {message:?}", session.client, held.filter))
     }
 
-    /// Somebody of the group has it, or it may have gone with a member that has ended [MQTT-4.8.2-5].
+    /// Somebody of the group has it, or it may have gone with a member that has ended [MQTT-4.8.2-5]. At QoS 1 it goes to
+    /// another then, unless the member had acknowledged it.
     fn is_done_in_group(&self, session: &Session, held: &Held, number: usize, message: &Message) -> bool {
         let of_group = |other: &&Session| other.held.iter().any(|of_other| of_other.filter == held.filter);
         let ended = self.group_left.get(&held.filter).is_some_and(|at| *at > message.sent);
-        !session.durable
-            || (message.qos == 2 && ended)
-            || self.sessions.iter().filter(of_group).any(|other| other.received.contains_key(&number))
+        let has_it = |other: &Session| {
+            other.received.contains_key(&number) && (!other.ended || other.done.contains(&number))
+        };
+        !session.durable || (message.qos == 2 && ended) || self.sessions.iter().filter(of_group).any(has_it)
     }
+}
+
+/// Whether a session's own client has published it, or had it as its will: No Local may keep it from it [MQTT-3.8.3-3].
+fn is_own(session: &Session, message: &Message) -> bool {
+    message.publisher % WILLS == session.client
 }
 
 /// The filter that a shared subscription divides.

@@ -1,6 +1,15 @@
 //! The simulator itself: a seed is a run, whenever it is taken, and what is left out of a run stays out.
 
+use std::time::Duration;
+
+use barnacle_storage::{Fault, Survivors};
+use barnacle_wire::packets::Disconnect;
+use barnacle_wire::{Connect, Property, Version};
+
 use crate::campaign;
+use crate::machine::{Fate, Machine};
+use crate::network::Link;
+use crate::scenario::Scenario;
 use crate::steps::Steps;
 use crate::world;
 
@@ -37,7 +46,50 @@ fn whatever_a_seed_does_there_is_something_to_judge() {
         "turns of the trimmer",
         "wills that are due",
         "wills taken back",
+        "messages of a group left to others",
+        "subscriptions with No Local",
+        "subscriptions with Retain As Published",
     ] {
         assert!(found.coverage.contains_key(what), "{what} never happened in {} seeds", found.seeds);
+    }
+}
+
+/// Seed 728, with 5925 and 8881: the committer had crashed before it kept the good-bye, and the connection closed in order.
+#[test]
+fn a_good_bye_that_is_not_kept_is_not_answered_by_an_orderly_end() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without threads and sockets").block_on(async {
+        for crashes in [false, true] {
+            let scenario = Scenario { latency_millis: 0, socket_bytes: 1 << 10, ..Scenario::of(0) };
+            let mut machine = Machine::new(&scenario);
+            machine.start().expect("an empty disk");
+            let link = machine.connect().expect("it has just started");
+            let connect =
+                Connect::new(Version::V5, "c").property(Property::SessionExpiryInterval(60)).encode();
+            link.send(&connect);
+            pass(&link).await;
+            machine.commit();
+            pass(&link).await;
+            assert!(!link.receive().is_empty(), "CONNACK");
+            link.send(&Disconnect::default().encode(Version::V5));
+            pass(&link).await;
+            assert!(machine.has_work() && !link.has_ended(), "it is not kept yet");
+            if crashes {
+                machine.plan(1, Fault::Crash(Survivors::Finished));
+            }
+            let fate = machine.commit();
+            assert_eq!(matches!(fate, Fate::Crashed), crashes, "{fate:?}");
+            pass(&link).await;
+            assert!(link.has_ended());
+            assert_eq!(link.ended_in_order(), !crashes);
+            machine.kill(Survivors::Finished).await;
+        }
+    });
+}
+
+async fn pass(link: &Link) {
+    for _ in 0..2 {
+        link.deliver();
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

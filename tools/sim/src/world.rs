@@ -11,7 +11,7 @@ use barnacle_wire::Version;
 use crate::client::{Client, Surroundings};
 use crate::machine::{Fate, Machine};
 use crate::network::Link;
-use crate::oracle::{Judged, Oracle, ensure};
+use crate::oracle::{Judged, Oracle, Wish, ensure};
 use crate::random::Random;
 use crate::scenario::{Role, Scenario};
 use crate::steps::Steps;
@@ -278,7 +278,7 @@ impl World {
                 ensure(self.clients[newcomer].online, || "a newcomer is not let in".to_owned())?;
                 let mut around =
                     Surroundings { oracle: &mut self.oracle, trace: &mut self.trace, resting: true };
-                self.clients[newcomer].subscribe("r/#", 1, &mut around);
+                self.clients[newcomer].subscribe("r/#", Wish::of(1), &mut around);
             }
         }
         ensure(self.clients[newcomer].is_at_rest(), || "a newcomer gets no answer".to_owned())?;

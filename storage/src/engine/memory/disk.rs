@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::image::Image;
-use crate::engine::WriteBatch;
+use crate::engine::{EngineError, FailureKind, WriteBatch};
 use crate::floors::Floors;
 use crate::keys;
 
@@ -50,6 +50,8 @@ pub(super) struct Disk {
     pub(super) operations: u64,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) compacts_eagerly: bool,
+    /// So many reads give nothing.
+    pub(super) failing_reads: u64,
     ignores_syncs: bool,
 }
 
@@ -63,6 +65,15 @@ impl Disk {
             compacts_eagerly: self.compacts_eagerly,
             ..Disk::default()
         }
+    }
+
+    /// A read begins.
+    pub(super) fn read(&mut self) -> Result<(), EngineError> {
+        if self.failing_reads == 0 {
+            return Ok(());
+        }
+        self.failing_reads -= 1;
+        Err(EngineError { kind: FailureKind::Io, reason: "input/output error, as planned".to_owned() })
     }
 
     /// `is_writing`: the last batch is the one whose write is interrupted.

@@ -104,7 +104,7 @@ async def properties():
         say("correlation data", had["correlation_data"][0].decode())
         say("user properties", " ".join(f"{name}={value}" for name, value in had["user_property"]))
         say("format", had["payload_format_id"][0])
-        say("expires", 0 < had["message_expiry_interval"][0] <= 60)
+        say("expires", str(0 < had["message_expiry_interval"][0] <= 60).lower())
         say("identifier", had["subscription_identifier"][0])
         over.set()
         return 0

@@ -133,7 +133,7 @@ def properties():
         say("correlation data", had.CorrelationData.decode())
         say("user properties", " ".join(f"{name}={value}" for name, value in had.UserProperty))
         say("format", had.PayloadFormatIndicator)
-        say("expires", 0 < had.MessageExpiryInterval <= 60)
+        say("expires", str(0 < had.MessageExpiryInterval <= 60).lower())
         say("identifier", had.SubscriptionIdentifier[0])
         client.disconnect()
 

@@ -56,7 +56,12 @@ pub(crate) struct Inbound {
     last_again: Option<u64>,
     /// The PUBREC place of the last PUBREL of this connection.
     last_release: Option<u64>,
+    /// This may be the session, or one that came after it: the first thing that the server sends of it tells.
+    in_doubt: bool,
 }
+
+/// What is open while it is in doubt whether this is the session.
+static NOTHING: BTreeMap<u16, Exchange> = BTreeMap::new();
 
 impl Inbound {
     /// A new connection of the session; `resumed` as Session Present says.
@@ -68,6 +73,20 @@ impl Inbound {
         self.receive_maximum = usize::from(receive_maximum);
         self.last_again = None;
         self.last_release = None;
+        self.in_doubt = false;
+    }
+
+    /// The session that was resumed may be one that a CONNECT without an answer made after the end of this one.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
+    /// A server sends what is open before anything new, so the first PUBLISH tells whether this is the session.
+    fn decide(&mut self, is_redelivery: bool) {
+        if std::mem::take(&mut self.in_doubt) && !is_redelivery {
+            let Inbound { connection, receive_maximum, .. } = *self;
+            *self = Inbound { connection, receive_maximum, ..Inbound::default() };
+        }
     }
 
     /// A PUBLISH of QoS 1 or 2.
@@ -78,6 +97,7 @@ impl Inbound {
         qos: u8,
         dup: bool,
     ) -> Result<Receipt, String> {
+        self.decide(dup);
         let receipt = match self.open.get_mut(&packet_id) {
             Some(exchange) => {
                 let known = format!("{} in phase {:?}", exchange.id, exchange.phase);
@@ -146,6 +166,7 @@ impl Inbound {
 
     /// A PUBREL.
     pub(crate) fn release(&mut self, packet_id: u16) -> Result<(), String> {
+        self.decide(true);
         let Some(exchange) = self.open.get_mut(&packet_id) else {
             return match self.completed.get(&packet_id) {
                 Some(connection) if *connection < self.connection => Ok(()),
@@ -193,7 +214,7 @@ impl Inbound {
 
     /// The exchanges that are not finished, by packet identifier.
     pub(crate) fn open(&self) -> &BTreeMap<u16, Exchange> {
-        &self.open
+        if self.in_doubt { &NOTHING } else { &self.open }
     }
 }
 
@@ -244,6 +265,19 @@ mod tests {
             assert_eq!(inbound.publish(1, message(0), 1, true), Ok(Receipt::Again));
             assert_eq!(inbound.publish(2, message(1), 2, true), Ok(Receipt::Again));
         }
+    }
+
+    #[test]
+    fn a_session_in_doubt_is_told_by_what_comes_first() {
+        let mut inbound = connected();
+        inbound.publish(1, message(0), 1, false).expect("a new exchange");
+        inbound.connected(true, 10);
+        inbound.doubt();
+        let mut other = inbound.clone();
+        assert!(other.open().is_empty(), "nothing is owed to a session that may be another");
+        assert_eq!(other.publish(1, message(9), 1, false), Ok(Receipt::New));
+        assert_eq!(inbound.publish(1, message(0), 1, true), Ok(Receipt::Again));
+        assert_eq!(inbound.open().len(), 1);
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub(crate) struct Subscriber<'w> {
     clean_start: bool,
     /// The breaks at the time of a DISCONNECT that ended the session.
     ended_at_break: Option<u64>,
+    /// A DISCONNECT that ends the session was sent since the last CONNACK.
+    end_sent: bool,
+    /// And then a CONNECT that had no answer: it may have made another session.
+    may_be_another: bool,
     connected_at: Moment,
     /// When the broker last refused a subscription.
     refused_at: Option<Instant>,
@@ -77,6 +81,8 @@ impl<'w> Subscriber<'w> {
             last_request: 0,
             clean_start: false,
             ended_at_break: None,
+            end_sent: false,
+            may_be_another: false,
             connected_at: 0,
             refused_at: None,
             told_at: world.begin,
@@ -129,6 +135,7 @@ impl<'w> Subscriber<'w> {
             Attempt::NotSent => return None,
             Attempt::Unanswered => {
                 self.ended_at_break = None;
+                self.may_be_another |= self.end_sent;
                 world.books().ledger.session(index).0.connect_unanswered();
                 return None;
             }
@@ -173,6 +180,10 @@ impl<'w> Subscriber<'w> {
             self.wrong(wrong);
         }
         self.inbound.connected(link.present, receive_maximum);
+        self.end_sent = false;
+        if std::mem::take(&mut self.may_be_another) && link.present {
+            self.inbound.doubt();
+        }
         self.answers.clear();
         self.requests.clear();
         if !link.present {
@@ -273,6 +284,7 @@ impl<'w> Subscriber<'w> {
                         session.ending(now);
                     }
                     self.confirmed.clear();
+                    self.end_sent = true;
                     let expiry = vec![Property::SessionExpiryInterval(0)];
                     let disconnect = Disconnect { reason: 0, properties: expiry }.encode(version);
                     if link.disconnect(&disconnect, &mut self.trail) {

@@ -170,3 +170,14 @@ fn a_slow_fsync_takes_that_long_and_can_be_freed() {
     });
     file.write_all(b"text").expect("written");
 }
+
+#[test]
+fn rules_by_path_and_fsyncs_of_directories_do_not_wait_for_each_other() {
+    let Some(lab) = Lab::new() else { return };
+    let file = File::create(lab.data().join("file")).expect("made");
+    lab.disk().faults().fail_writes(Times::Forever, Paths::EndingWith("another".into()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..3000).for_each(|_| sync_folder(lab.data()).expect("synced")));
+        scope.spawn(|| (0..3000).for_each(|_| file.write_all_at(b"text", 0).expect("written")));
+    });
+}

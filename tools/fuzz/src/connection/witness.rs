@@ -88,8 +88,9 @@ impl Witness {
 
     fn judge(&mut self, packet: &Packet, length: usize) {
         assert!(!self.over, "{packet:?} after the last word");
-        // Of a CONNECT that is malformed, or wrong in itself, nothing counts: its size neither.
-        let unread = matches!(packet, Packet::ConnAck(connack) if [0x81, 0x82].contains(&connack.reason));
+        // Of a CONNECT that is malformed, or wrong in itself, as in its will's topic, nothing counts: its size neither.
+        let unread =
+            matches!(packet, Packet::ConnAck(connack) if [0x81, 0x82, 0x90].contains(&connack.reason));
         let fits = length <= self.bounds.maximum_packet_size || unread;
         assert!(fits, "{packet:?} has {length} bytes [MQTT-3.1.2-24]");
         let connack = matches!(packet, Packet::ConnAck(_));

@@ -71,7 +71,11 @@ pub const EXPLAINED: &[Difference] = &[
         &["TrailingBytes", "Truncated"],
         "it reads as far as it understands, and what is missing as absent",
     ),
-    lenient(RUMQTTC, &["VariableIntegerNotMinimal"], "it takes any form of a variable byte integer"),
+    lenient(
+        RUMQTTC,
+        &["VariableIntegerNotMinimal", "VariableIntegerTooLong"],
+        "it takes any form of a variable byte integer",
+    ),
     lenient(
         RUMQTTC,
         &[
@@ -96,6 +100,13 @@ pub const EXPLAINED: &[Difference] = &[
         &[14],
         &["refuses", "incomplete"],
         "it does not know the short forms of DISCONNECT",
+    ),
+    unread(
+        RUMQTTC,
+        false,
+        &[1],
+        &["another"],
+        "it writes no password without a user name, or with an empty one",
     ),
     unread(RUMQTTC, true, &[15], &["refuses"], "it has no AUTH"),
     unread(

@@ -4,7 +4,7 @@ use barnacle_wire::packets::Unsubscribe;
 use barnacle_wire::{SubAck, Subscribe};
 
 use super::{Client, Surroundings};
-use crate::oracle::{Judged, ensure};
+use crate::oracle::{Judged, Wish, ensure};
 
 /// A SUBSCRIBE or UNSUBSCRIBE that is not answered yet.
 #[derive(Debug)]
@@ -15,13 +15,17 @@ pub(super) struct Asked {
 }
 
 impl Client {
-    pub(crate) fn subscribe(&mut self, filter: &str, qos: u8, around: &mut Surroundings<'_>) {
+    pub(crate) fn subscribe(&mut self, filter: &str, wish: Wish, around: &mut Surroundings<'_>) {
         let Some(session) = self.session.filter(|_| self.online && !self.leaving) else { return };
         let packet_id = self.free_identifier();
-        around.trace.note(format_args!("c{} SUBSCRIBE {filter} QoS {qos} id {packet_id}", self.number));
-        around.oracle.subscribe(session, filter, qos);
+        let Wish { qos, no_local, retain_as_published } = wish;
+        around.trace.note(format_args!(
+            "c{} SUBSCRIBE {filter} QoS {qos} no local {no_local} as published {retain_as_published} id {packet_id}",
+            self.number
+        ));
+        around.oracle.subscribe(session, filter, wish);
         self.asked.push(Asked { packet_id, filter: filter.to_owned(), ends: false });
-        self.send(&Subscribe::new(packet_id, filter, qos).encode(self.role.version));
+        self.send(&Subscribe::new(packet_id, filter, wish.byte()).encode(self.role.version));
     }
 
     pub(crate) fn unsubscribe(&mut self, filter: &str, around: &mut Surroundings<'_>) {

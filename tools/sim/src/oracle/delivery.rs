@@ -4,7 +4,14 @@ use std::collections::BTreeSet;
 
 use barnacle_wire::Publish;
 
-use super::{Judged, Message, Oracle, Received, Session, ensure, group_of, matches};
+use super::{Judged, Message, Oracle, Received, Session, Wish, ensure, group_of, matches};
+
+impl Session {
+    /// What was asked for of a topic.
+    fn wishes(&self, topic: &str) -> impl Iterator<Item = Wish> {
+        self.held.iter().filter(move |held| matches(&held.filter, topic)).flat_map(|held| held.wishes.clone())
+    }
+}
 
 impl Oracle {
     /// A PUBLISH has come, on the connection of this number; `topic` is its own or its alias's. Gives the number of the
@@ -33,16 +40,26 @@ impl Oracle {
         ensure(!message.cancelled, || format!("the will m{number} comes, and was taken back"))?;
         ensure(publish.qos <= message.qos, || format!("m{number} comes at QoS {}", publish.qos))?;
         let message = message.clone();
-        let held = &self.sessions[session].held;
-        let wanted = held.iter().any(|held| {
-            matches(&held.filter, topic) && held.gone.is_none_or(|gone| message.sent < gone || publish.retain)
+        let found = &self.sessions[session];
+        let wanted = found.held.iter().any(|held| {
+            let kept_away =
+                || held.wishes.iter().all(|wish| wish.no_local) && message.publisher == found.client;
+            matches(&held.filter, topic)
+                && held.gone.is_none_or(|gone| message.sent < gone || publish.retain)
+                && (publish.retain || !kept_away())
         });
         ensure(wanted, || format!("m{number} on {topic} comes, and no subscription wants it"))?;
         if publish.retain {
             ensure(message.retain, || format!("m{number} comes as retained, and was not sent so"))?;
             self.occupy(session, publish, number)?;
+            let session = &mut self.sessions[session];
+            if session.wishes(topic).any(|wish| wish.retain_as_published) {
+                session.as_retained.insert(number);
+            }
             return Ok(Some(number));
         }
+        let as_published = message.retain && found.wishes(topic).all(|wish| wish.retain_as_published);
+        ensure(!as_published, || format!("m{number} comes without RETAIN, and is wanted as published"))?;
         if publish.qos == 0 {
             let first = self.sessions[session].heard.insert(number);
             ensure(first || message.attempts > 1, || format!("m{number} comes twice at QoS 0"))?;

@@ -1,10 +1,11 @@
 //! What can happen in a step. To add something: a weight in [`ACTIONS`], and an arm in [`World::act`].
 
 use barnacle_storage::{Fault, Survivors};
+use barnacle_wire::Version;
 
 use super::World;
 use crate::client::Surroundings;
-use crate::oracle::Judged;
+use crate::oracle::{Judged, Wish};
 use crate::random::Random;
 
 /// What somebody does.
@@ -15,6 +16,8 @@ enum Action {
     Subscribe,
     Unsubscribe,
     Connect,
+    /// A new session, whatever is open in the old one.
+    Renew,
     Disconnect,
     Stall,
     Wait,
@@ -23,12 +26,13 @@ enum Action {
 }
 
 /// How often each comes, beside the others.
-const ACTIONS: [(Action, usize); 9] = [
+const ACTIONS: [(Action, usize); 10] = [
     (Action::Publish, 34),
     (Action::Burst, 6),
     (Action::Subscribe, 14),
     (Action::Unsubscribe, 3),
     (Action::Connect, 20),
+    (Action::Renew, 2),
     (Action::Disconnect, 4),
     (Action::Stall, 4),
     (Action::Wait, 4),
@@ -104,6 +108,7 @@ impl World {
                     self.connect(client, random.percent(self.scenario.clean_percent));
                 }
             }
+            Action::Renew => self.connect(client, true),
             Action::Disconnect => self.with(client, |client, around| client.disconnect(around)),
             Action::Stall => self.clients[client].stall(1 + random.below(20) as u32),
             Action::Wait => return self.wait(random).await,
@@ -142,7 +147,18 @@ impl World {
         let filter = self.filter(client, random);
         let least = u64::from(filter.starts_with('$') || random.percent(85));
         let qos = random.between(least, 2) as u8;
-        self.with(client, |client, around| client.subscribe(filter, qos, around));
+        let v5 = self.clients[client].role.version == Version::V5;
+        // No Local on a shared subscription is a protocol error [MQTT-3.8.3-4].
+        let no_local = random.percent(15) && v5 && !filter.starts_with('$');
+        let retain_as_published = random.percent(25) && v5;
+        if no_local {
+            self.trace.count("subscriptions with No Local");
+        }
+        if retain_as_published {
+            self.trace.count("subscriptions with Retain As Published");
+        }
+        let wish = Wish { qos, no_local, retain_as_published };
+        self.with(client, |client, around| client.subscribe(filter, wish, around));
     }
 
     /// A longer time, in which keep-alives, expiries and wills fall due.

@@ -1,0 +1,82 @@
+//! A connection whose session cannot be read for a while.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use barnacle_storage::{Memory, Options, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
+
+use super::{Surroundings, serve};
+use crate::broker::{Broker, CatchUpRates};
+use crate::session::{Limits, Methods};
+
+/// CONNECT of a 3.1.1 client with a stored session, and its CONNACK.
+const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01c";
+/// SUBSCRIBE to `#` at QoS 1.
+const SUBSCRIBE: &[u8] = b"\x82\x06\x00\x01\x00\x01#\x01";
+
+fn open(memory: &Memory) -> Store {
+    Store::open(Options::in_memory(memory)).expect("the disk is whole").0
+}
+
+/// A client of a broker over the store.
+async fn connect(store: &Store, session_present: u8) -> DuplexStream {
+    let limits = Limits {
+        maximum_packet_size: 1 << 20,
+        receive_maximum: 4,
+        window: 256,
+        topic_alias_maximum: 8,
+        outbound_topic_aliases: 8,
+        maximum_session_expiry_interval: u32::MAX,
+        default_session_expiry_interval: u32::MAX,
+        maximum_keep_alive: 0,
+    };
+    let broker = Broker::new(store.clone(), limits, 1 << 20, CatchUpRates::default(), Methods::default());
+    let connect_timeout = Duration::from_secs(60);
+    let surroundings = Surroundings { broker, connect_timeout, shutdown: crate::shutdown::channel().1 };
+    let (mut client, server) = tokio::io::duplex(4096);
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    tokio::spawn(serve(server, peer, Instant::now(), surroundings));
+    client.write_all(CONNECT).await.expect("sent");
+    expect(&mut client, &[0x20, 2, session_present, 0]).await;
+    client
+}
+
+async fn expect(client: &mut DuplexStream, bytes: &[u8]) {
+    let mut found = vec![0; bytes.len()];
+    let read = tokio::time::timeout(Duration::from_secs(60), client.read_exact(&mut found));
+    read.await.expect("it comes").expect("the connection lives");
+    assert_eq!(found, bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_does_not_give_is_read_again_until_it_does() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let mut client = connect(&store, 0).await;
+    client.write_all(SUBSCRIBE).await.expect("sent");
+    expect(&mut client, &[0x90, 3, 0, 1, 1]).await;
+    // Two messages to itself that it does not acknowledge: one retained.
+    client.write_all(b"\x33\x07\x00\x01t\x00\x01hi").await.expect("sent");
+    expect(&mut client, &[0x40, 2, 0, 1]).await;
+    drop(client);
+    drop(store);
+    memory.crash(barnacle_storage::Survivors::All);
+
+    // In memory is nothing of it any more: it is read from the disk, which gives nothing for a while.
+    let store = open(&memory);
+    memory.fail_reads(4);
+    let mut client = connect(&store, 1).await;
+    expect(&mut client, b"\x3a\x07\x00\x01t\x00\x01hi").await;
+    assert_eq!(memory.failing_reads(), 0, "it came when the disk gave it");
+    assert!(store.statistics().failed_reads > 0);
+    client.write_all(&[0x40, 2, 0, 1]).await.expect("sent");
+
+    // A scan of the retained messages.
+    memory.fail_reads(3);
+    client.write_all(SUBSCRIBE).await.expect("sent");
+    expect(&mut client, &[0x90, 3, 0, 1, 1]).await;
+    expect(&mut client, b"\x33\x07\x00\x01t\x00\x02hi").await;
+    assert_eq!(memory.failing_reads(), 0);
+}
