@@ -1,5 +1,7 @@
 //! The store as others see it.
 
+mod groups;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -21,7 +23,7 @@ use crate::statistics::add;
 use crate::trim;
 use crate::{
     Backlog, Budget, Clock, CloseError, CommitError, DropReason, Dropped, Drops, Durability, Excess,
-    Exchange, GroupMember, Health, Load, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy,
+    Exchange, GroupMember, Health, Lsn, Message, OpenError, Operation, Options, Outcome, Pass, Policy,
     Pulled, ReadError, Reader, Recovery, RetainedPage, RetainedScan, SessionId, Statistics, Stepper, Targets,
     Transaction, Watch,
 };
@@ -252,35 +254,6 @@ impl Store {
             drops.add(DropReason::SessionLimit, Dropped { exactly: 0, shared_at_most: passed });
         }
         Some(drops)
-    }
-
-    /// What was dropped of a group's messages, by the whole filter of the shared subscription; `None` if there is no such
-    /// group. Drop-oldest counts when it drops, which may be a little after a message has come to be beyond the limit.
-    pub fn group_drops(&self, filter: &str) -> Option<Drops> {
-        let catalog = self.handle.shared.catalog.lock();
-        catalog.groups.get(filter).map(|group| group.drops.clone())
-    }
-
-    /// What waits in a group, by the whole filter of the shared subscription: see [`crate::Limits::group`]. `None` if there is
-    /// no such group.
-    ///
-    /// # Errors
-    ///
-    /// When its log is damaged or RocksDB fails.
-    pub fn group_backlog(&self, filter: &str) -> Result<Option<Load>, ReadError> {
-        let shared = &self.handle.shared;
-        let head = shared.head();
-        let (log, open) = {
-            let catalog = shared.catalog.lock();
-            let Some(group) = catalog.groups.get(filter) else { return Ok(None) };
-            (group.log, group.open.as_slice().to_vec())
-        };
-        let mut waiting = Load::default();
-        for span in open.iter().filter(|span| span.after < head) {
-            let end = shared.load_at(log, span.through.min(head))?;
-            waiting = waiting.plus(end.beyond(shared.load_at(log, span.after)?));
-        }
-        Ok(Some(waiting))
     }
 
     /// Counts drops of a session that is not stored. They are in the total at once, and kept with the next batch that

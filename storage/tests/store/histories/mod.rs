@@ -12,6 +12,5 @@ mod reading;
 mod recover;
 mod rocks;
 mod session;
-mod shared;
 mod steps;
 mod world;
