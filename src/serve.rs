@@ -94,8 +94,11 @@ fn open(config: &Config) -> Result<(Store, barnacle_storage::Recovery), ServeErr
         Durability::Os => barnacle_storage::Durability::Os,
     };
     let queue = config.queue();
-    options.limits =
-        barnacle_storage::Limits { session: queue_limit(queue.session), total: queue_limit(queue.total) };
+    options.limits = barnacle_storage::Limits {
+        session: queue_limit(queue.session),
+        group: queue_limit(queue.group),
+        total: queue_limit(queue.total),
+    };
     options.space = Space {
         min_free_bytes: config.storage().min_free_bytes,
         warn_free_bytes: config.storage().warn_free_bytes,

@@ -122,7 +122,8 @@ impl Batch {
             | Request::TakeFromGroup { .. }
             | Request::Repeated { .. }
             | Request::Release { .. }
-            | Request::CountDrops(_) => 0,
+            | Request::CountDrops(_)
+            | Request::CountRefused(_) => 0,
         };
         self.requests.iter().map(|request| OVERHEAD + bytes(request)).sum()
     }
@@ -252,7 +253,7 @@ fn operation(request: &Request, owner: &Owner) -> Option<storage::Operation> {
         Request::Hold { packet_id, lsn, body } => {
             Some(Operation::Hold { packet_id: *packet_id, lsn: storage::Lsn(*lsn), body: body.clone() })
         }
-        Request::TakeFromGroup { .. } => group::take(request, owner),
+        Request::TakeFromGroup { .. } | Request::CountRefused(_) => group::of_member(request, owner),
         Request::SaveScan { filter, through, after_topic } => Some(Operation::SaveRetainedScan {
             filter: filter.clone(),
             through: storage::Lsn(*through),

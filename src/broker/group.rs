@@ -1,6 +1,6 @@
 //! Shared subscriptions: what a member asks of its group, as the store's operations.
 
-use barnacle_storage::{GroupTake, Lsn, Operation, Span};
+use barnacle_storage::{GroupTake, LogId, Lsn, Operation, Span};
 
 use super::Owner;
 use crate::protocol::TopicFilter;
@@ -26,12 +26,15 @@ pub(super) fn operations_of_transient(request: &Request, owner: &Owner, operatio
                 unsent: Vec::new(),
             }));
         }
-        request => operations.extend(take(request, owner)),
+        request => operations.extend(of_member(request, owner)),
     }
 }
 
-/// The operation of [`Request::TakeFromGroup`]; `None` for other requests.
-pub(super) fn take(request: &Request, owner: &Owner) -> Option<Operation> {
+/// What any member may ask; `None` for other requests.
+pub(super) fn of_member(request: &Request, owner: &Owner) -> Option<Operation> {
+    if let Request::CountRefused(logs) = request {
+        return Some(Operation::CountRefused(logs.iter().map(|log| LogId(*log)).collect()));
+    }
     let Request::TakeFromGroup { filter, taken, sent, received } = request else { return None };
     let lsns = |numbers: &[u64]| numbers.iter().map(|lsn| Lsn(*lsn)).collect();
     Some(Operation::TakeFromGroup(GroupTake {

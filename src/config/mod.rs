@@ -92,6 +92,8 @@ pub struct Limits {
 pub struct Queue {
     /// For each session.
     pub session: QueueLimit,
+    /// For each group of a shared subscription.
+    pub group: QueueLimit,
     /// For all sessions together.
     pub total: QueueLimit,
     /// Messages a second that a returning session is given of what waited; `None`: as fast as it goes.

@@ -182,6 +182,13 @@ settings! {
         session_max_bytes: u64 = 0, from 0..=1_000_000_000_000_000;
         /// What happens to messages beyond the limits of a session.
         session_policy: String = "drop-oldest".into();
+        /// Messages that may wait for one group of a shared subscription (`$share/…`): those that no member has taken. What
+        /// a member has in its window stays beside the limit.
+        group_max_messages: u64 = 0, from 0..=1_000_000_000_000;
+        /// Bytes that may wait for one group.
+        group_max_bytes: u64 = 0, from 0..=1_000_000_000_000_000;
+        /// What happens to messages beyond the limits of a group: of the oldest, those that no member has taken go.
+        group_policy: String = "drop-oldest".into();
         /// Messages that may wait in all, those that several sessions share counted once for each filter. What was
         /// consumed is taken off within a few seconds.
         total_max_messages: u64 = 0, from 0..=1_000_000_000_000;

@@ -127,12 +127,18 @@ fn limits(raw: &RawLimits, layers: &mut Layers) -> Option<Limits> {
 fn queue(raw: &RawQueue, layers: &mut Layers) -> Option<Queue> {
     let any = |number: u64| (number > 0).then_some(number);
     let session_policy = accepted(layers, "queue.session_policy", policy(&raw.session_policy));
+    let group_policy = accepted(layers, "queue.group_policy", policy(&raw.group_policy));
     let total_policy = accepted(layers, "queue.total_policy", policy(&raw.total_policy));
     Some(Queue {
         session: QueueLimit {
             max_messages: any(raw.session_max_messages),
             max_bytes: any(raw.session_max_bytes),
             policy: session_policy?,
+        },
+        group: QueueLimit {
+            max_messages: any(raw.group_max_messages),
+            max_bytes: any(raw.group_max_bytes),
+            policy: group_policy?,
         },
         total: QueueLimit {
             max_messages: any(raw.total_max_messages),

@@ -1,12 +1,16 @@
 //! The end of a connection: the session's last state, and what becomes of the will, as one transaction.
 
-use barnacle_storage::{CommitError, Detach, DropReason, Dropped, Operation, Outcome, Transaction, WillFate};
+use std::collections::BTreeMap;
+
+use barnacle_storage::{
+    CommitError, Detach, DropReason, Dropped, LogId, Lsn, Operation, Outcome, Transaction, WillFate,
+};
 use tokio::sync::oneshot;
 
 use super::running::Running;
 use crate::broker::{self, Broker};
 use crate::protocol::ReasonCode;
-use crate::session::Close;
+use crate::session::{Close, Place};
 
 /// The last transaction of a connection, on its way.
 pub(super) struct Farewell {
@@ -32,7 +36,14 @@ impl Farewell {
 /// sees it. `unroomed` messages found no room in the mailbox.
 pub(super) fn say(running: &mut Running, close: Close, unroomed: u64) -> Option<Farewell> {
     let mut operations = Vec::new();
-    if let Some(record) = running.session.last_record() {
+    let refused = running.session.take_refused();
+    if !refused.is_empty() {
+        operations.push(Operation::CountRefused(refused.into_iter().map(LogId).collect()));
+    }
+    if let Some(mut record) = running.session.last_record() {
+        let unsent = running.session.unsent_from_groups();
+        record.open.retain(|exchange| !unsent.contains(&exchange.place));
+        operations.extend(return_to_groups(unsent));
         operations.push(Operation::SaveOutbound(broker::outbound_to_store(&record)));
         operations.extend(broker::count_drops(&running.session.take_dropped()));
         if unroomed > 0 {
@@ -63,6 +74,15 @@ pub(super) fn say(running: &mut Running, close: Close, unroomed: u64) -> Option<
         let _ = tell.send(result);
     });
     Some(Farewell { told })
+}
+
+/// What was taken for a stored session and never sent goes back to its groups: the client knows nothing of it.
+fn return_to_groups(unsent: &[Place]) -> impl Iterator<Item = Operation> {
+    let mut by_log: BTreeMap<u64, Vec<Lsn>> = BTreeMap::new();
+    for place in unsent {
+        by_log.entry(place.log).or_default().push(Lsn(place.lsn));
+    }
+    by_log.into_iter().map(|(log, unsent)| Operation::ReturnToGroup { log: LogId(log), unsent })
 }
 
 /// Only the client's good-bye takes a will back. When it is the broker that ends, its clients are to find it again before

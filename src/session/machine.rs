@@ -202,7 +202,8 @@ impl Session {
                 self.batch.extend(request);
             }
             Packet::PubAck(ack) => {
-                self.outbound.puback(ack.packet_id.get(), now).map_err(|_| ReasonCode::ProtocolError)?;
+                let answer = self.outbound.puback(ack.packet_id.get(), ack.reason, now);
+                answer.map_err(|_| ReasonCode::ProtocolError)?;
             }
             Packet::PubRec(ack) => {
                 let answer = self.outbound.pubrec(ack.packet_id.get(), ack.reason, &mut self.wire, now);
@@ -336,10 +337,22 @@ impl Session {
             if !dropped.is_zero() {
                 self.batch.insert(0, Request::CountDrops(dropped));
             }
+            // What was refused is known with the record in which its exchange has ended.
+            self.count_refused();
             // Before a change of subscriptions: what an UNSUBSCRIBE drops, it drops behind this position.
             self.batch.insert(0, Request::SaveOutbound(record));
         }
+        if !self.durable {
+            self.count_refused();
+        }
         (!self.batch.is_empty()).then(|| std::mem::take(&mut self.batch))
+    }
+
+    fn count_refused(&mut self) {
+        let refused = self.outbound.take_refused();
+        if !refused.is_empty() {
+            self.batch.push(Request::CountRefused(refused));
+        }
     }
 
     /// The last batch of a stored session's connection: its state, exactly.
@@ -396,6 +409,7 @@ impl Session {
             (
                 Request::SaveInbound(_)
                 | Request::CountDrops(_)
+                | Request::CountRefused(_)
                 | Request::Hold { .. }
                 | Request::SaveScan { .. }
                 | Request::TakeFromGroup { .. },

@@ -59,6 +59,8 @@ pub enum Request {
     SaveOutbound(OutboundRecord),
     /// Messages that the session passed over, up to the position of the record before it.
     CountDrops(Dropped),
+    /// The client has refused messages from these logs: those of groups are counted [MQTT-4.8.2-6].
+    CountRefused(Vec<u64>),
     /// An exchange holds its own copy of its message.
     Hold {
         /// Packet identifier of the exchange.

@@ -22,11 +22,13 @@ pub enum DropReason {
     Damaged = 7,
     /// The session of a member of a shared group ended while it was under way at QoS 2 [MQTT-4.8.2-5].
     GroupDiscarded = 8,
+    /// A member of a shared group refused it: it goes to nobody else [MQTT-4.8.2-6].
+    GroupRefused = 9,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [DropReason; 9] = [
+    pub const ALL: [DropReason; 10] = [
         DropReason::SessionLimit,
         DropReason::GroupLimit,
         DropReason::TotalLimit,
@@ -36,6 +38,7 @@ impl DropReason {
         DropReason::Mailbox,
         DropReason::Damaged,
         DropReason::GroupDiscarded,
+        DropReason::GroupRefused,
     ];
 
     /// What it is called where counts are shown.
@@ -50,6 +53,7 @@ impl DropReason {
             DropReason::Mailbox => "mailbox",
             DropReason::Damaged => "damaged",
             DropReason::GroupDiscarded => "group_discarded",
+            DropReason::GroupRefused => "group_refused",
         }
     }
 }

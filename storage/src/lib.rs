@@ -90,8 +90,8 @@ mod trim;
 pub use backlog::{Backlog, Excess};
 #[cfg(feature = "rocksdb")]
 pub use check::{
-    CheckCounts, CheckReport, Checker, DropView, ExchangeView, Finding, FindingKind, Inspection, LogRange,
-    MessageView, Selection, SessionView, SubscriptionView,
+    CheckCounts, CheckReport, Checker, DropView, ExchangeView, Finding, FindingKind, GroupView, Inspection,
+    LogRange, MessageView, Selection, SessionView, SubscriptionView,
 };
 pub use clock::{Clock, MonotonicClock, WallClock};
 pub use drops::{DropReason, Dropped, Drops};

@@ -55,7 +55,11 @@ pub struct Limit {
 pub struct Limits {
     /// For each session.
     pub session: Limit,
-    /// For all sessions together. A message counts once for each log that has it, however many sessions share the log.
+    /// For each group of a shared subscription. What waits there is what no member has taken for good: it counts until a
+    /// stored member's exchange is recorded, or another member has acknowledged it (QoS 1) or is about to be sent it (QoS 2).
+    /// What a member has in its window is not dropped.
+    pub group: Limit,
+    /// For all sessions and groups together. A message counts once for each log that has it, however many sessions share the log.
     pub total: Limit,
 }
 

@@ -7,11 +7,13 @@
 //! |---|---|
 //! | 0 | the predecessor that tests plant: packet identifiers received are a list of numbers |
 //! | 1 | they are ranges |
+//! | 2 | a group's record counts what was dropped of its messages |
 
 use crate::engine::{Engine, EngineError, WriteBatch};
 use crate::keys::{self, Family, Flow};
 use crate::record;
 use crate::recovery::SCHEMA;
+use crate::topics::shared_filter;
 use crate::{Damaged, DecodeError};
 
 /// What keeps a store from being migrated. It is as it was.
@@ -25,7 +27,7 @@ pub(crate) enum MigrationError {
 type Step = fn(&dyn Engine, &mut WriteBatch) -> Result<(), MigrationError>;
 
 /// The step from each schema to the next.
-const STEPS: [Step; SCHEMA as usize] = [ranges_of_identifiers];
+const STEPS: [Step; SCHEMA as usize] = [ranges_of_identifiers, counts_of_groups];
 
 /// Brings a store of schema `found`, which is older, to this version's.
 pub(crate) fn migrate(engine: &dyn Engine, found: u32) -> Result<(), MigrationError> {
@@ -52,6 +54,15 @@ fn ranges_of_identifiers(engine: &dyn Engine, batch: &mut WriteBatch) -> Result<
             Ok(Some(record::encode_inbound(&identifiers.into_iter().collect())))
         }
         _ => Ok(None),
+    })
+}
+
+/// Schema 1 to 2.
+fn counts_of_groups(engine: &dyn Engine, batch: &mut WriteBatch) -> Result<(), MigrationError> {
+    rewrite(engine, keys::FILTER, batch, |key, row| match std::str::from_utf8(key).map(shared_filter) {
+        Ok(Some(_)) => Ok(Some(record::encode_group(&record::decode_group(row)?))),
+        Ok(None) => Ok(None),
+        Err(_) => Err(DecodeError::Malformed("filter")),
     })
 }
 

@@ -23,6 +23,10 @@ pub(crate) struct Quotas {
     pub(crate) over: HashSet<SessionId, FixedState>,
     /// Those of them that the batch at hand has brought there, or further.
     pub(crate) rung: Vec<SessionId>,
+    /// The groups, by their logs; kept while they have a limit.
+    pub(crate) groups: Map<LogId, GroupUsage>,
+    /// Groups with more waiting than their limit allows, of which the oldest are to be dropped.
+    pub(crate) groups_over: HashSet<LogId, FixedState>,
     /// What all logs together have that somebody still needs, as far as the trimmer has looked.
     pub(crate) total: Total,
 }
@@ -35,6 +39,15 @@ pub(crate) struct Total {
     dead: Map<LogId, Load>,
     /// It has been reported to be near its limit.
     high: bool,
+}
+
+/// How a group stands.
+#[derive(Debug, Default)]
+pub(crate) struct GroupUsage {
+    /// What no member has taken for good.
+    pub(crate) waiting: Load,
+    /// It has been reported to be near its limit.
+    pub(crate) high: bool,
 }
 
 /// How a session stands.
@@ -88,6 +101,8 @@ impl Quotas {
             watches: Map::default(),
             over: HashSet::default(),
             rung: Vec::new(),
+            groups: Map::default(),
+            groups_over: HashSet::default(),
             total: Total::default(),
         }
     }
@@ -170,6 +185,25 @@ impl Quotas {
         let Some(usage) = self.usages.remove(&id) else { return };
         for (log, measured) in usage.logs {
             self.set_alarm(id, log, measured.alarm, NEVER, false);
+        }
+    }
+}
+
+impl GroupUsage {
+    /// Says once that what waits for a group comes near its limit.
+    pub(crate) fn report(&mut self, filter: &str, limit: &Limit) {
+        let Load { messages, bytes } = self.waiting;
+        if !self.high && limit.part(HIGH_PERCENT).is_reached(self.waiting) {
+            self.high = true;
+            tracing::warn!(filter, messages, bytes, "what waits for the group is near its limit");
+        } else if self.high && !limit.part(LOW_PERCENT).is_reached(self.waiting) {
+            self.high = false;
+            tracing::info!(
+                filter,
+                messages,
+                bytes,
+                "what waits for the group is well within its limit again"
+            );
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::topics::shared_filter;
 use crate::{Damaged, DecodeError, EndedSession, Limits, Lsn, OpenError, Options, SessionId};
 
 /// The schema that this version writes.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// What opening the store has found.
 #[derive(Debug, Clone)]

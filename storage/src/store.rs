@@ -1,5 +1,7 @@
 //! The store as others see it.
 
+mod groups;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -388,6 +390,7 @@ fn needs_fence(operation: &Operation) -> bool {
             | Operation::JoinGroup { .. }
             | Operation::LeaveGroup { .. }
             | Operation::TakeFromGroup(_)
+            | Operation::CountRefused(_)
             | Operation::TakePosition
     )
 }
@@ -465,6 +468,7 @@ fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
     let settle = |apply: &mut Apply<'_>| {
         apply.put_schema(SCHEMA);
         apply.measure_all();
+        apply.settle_groups();
         apply.settle_sessions(now_millis)
     };
     ended.extend(commit_alone(shared, settle)?);

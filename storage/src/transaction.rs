@@ -61,6 +61,17 @@ pub enum Operation {
     },
     /// A member has taken what it had reserved.
     TakeFromGroup(GroupTake),
+    /// A client has refused messages that it was sent from these logs: those from a group are counted [MQTT-4.8.2-6], and
+    /// go to nobody else.
+    CountRefused(Vec<LogId>),
+    /// Messages that were taken for the fenced session, and were never sent, go back to the group of this log. The outbound
+    /// state that is saved behind it has no exchange for them.
+    ReturnToGroup {
+        /// The group's log.
+        log: LogId,
+        /// The messages.
+        unsent: Vec<Lsn>,
+    },
     /// A subscription that is not durable takes its place in the order: nothing is written.
     TakePosition,
     /// Replaces the fenced session's set of QoS 2 packet identifiers received and not yet released.

@@ -15,6 +15,7 @@ use crate::committer::{Settle, Work};
 use crate::groups::OPEN_END;
 use crate::health::Level;
 use crate::keys;
+use crate::quotas::Quotas;
 use crate::read::log_bounds;
 use crate::shared::Shared;
 use crate::statistics::add;
@@ -68,6 +69,7 @@ pub(crate) fn turn(shared: &Shared) {
     settle(shared);
     count_consumed(shared, &survey.floors);
     settle_total(shared);
+    settle_groups(shared);
     trimmer.pending.push((survey.commit, settled_floors(shared, survey.floors)));
     trimmer.settle(shared);
     trimmer.reclaim(shared);
@@ -253,6 +255,8 @@ fn settle_total(shared: &Shared) {
         Ok(None) => return,
         Err(error) => return tracing::warn!(%error, "what is beyond the limit in total cannot be found"),
     };
+    // A closed queue means that there is nothing to drop any more.
+    drop(shared.queue.push(Work::DropFromGroups(floor)));
     let mut detached = Vec::new();
     {
         let catalog = shared.catalog.lock();
@@ -266,6 +270,14 @@ fn settle_total(shared: &Shared) {
     for (settle, reading) in detached {
         let found = reading.up_to(shared, head, floor);
         submit(shared, settle, found);
+    }
+}
+
+/// Groups drop what is beyond their limits with the next batch: there is to be one.
+fn settle_groups(shared: &Shared) {
+    let over = |quotas: &Quotas| !quotas.groups_over.is_empty();
+    if shared.catalog.lock().quotas.as_ref().is_some_and(over) {
+        drop(shared.queue.push(Work::SettleGroups));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Limits on what waits, in the running broker: each policy, by messages and by bytes, killed in between. What is
 //! counted is read from the data directory of the broker that was killed.
 
+mod groups;
 mod own_log;
 mod passed_over;
 mod rejected;
@@ -49,7 +50,7 @@ impl SessionLimit {
             _ => Policy::Reject,
         };
         let session = Limit { max_messages: any(self.messages), max_bytes: any(self.bytes), policy };
-        Limits { session, total: Limit::default() }
+        Limits { session, ..Limits::default() }
     }
 
     /// Kills the broker, looks into its data, and starts it again.

@@ -63,6 +63,7 @@ fn text(inspection: &Inspection, detailed: bool) -> String {
         ]);
     }
     text.push_str(&table.render(""));
+    text.push_str(&groups(inspection));
     for session in &inspection.sessions {
         if detailed {
             details(session, &mut text);
@@ -77,6 +78,24 @@ fn text(inspection: &Inspection, detailed: bool) -> String {
         text.push_str(&messages(&inspection.retained));
     }
     text
+}
+
+fn groups(inspection: &Inspection) -> String {
+    if inspection.groups.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["group", "members", "waiting", "bytes", "out", "dropped"]);
+    for group in &inspection.groups {
+        table.row([
+            safe(&group.filter),
+            group.members.len().to_string(),
+            group.waiting_messages.to_string(),
+            group.waiting_bytes.to_string(),
+            (group.exchanges + group.sent).to_string(),
+            group.dropped.iter().map(|drop| drop.exactly).sum::<u64>().to_string(),
+        ]);
+    }
+    format!("\n{}", table.render(""))
 }
 
 fn at_most(amount: u64) -> String {

@@ -53,7 +53,8 @@ impl Session {
     ) -> Taken {
         let Some(member) = self.subscriptions.get(filter) else { return Taken::Unwanted };
         let Some(grant) = member.grant(&self.terms.client_id, delivery) else { return Taken::Unwanted };
-        self.outbound.take_from_group(place, delivery, &grant, &mut self.wire, now)
+        let taken = self.outbound.take_from_group(place, delivery, &grant, &mut self.wire, now);
+        self.outbound.count(taken)
     }
 
     /// Messages of groups that the client of a session that is not stored has received since last asked.
@@ -61,7 +62,12 @@ impl Session {
         self.outbound.received_from_groups()
     }
 
-    /// QoS 2 messages of groups that a session that is not stored has taken and its client was never sent.
+    /// Logs of messages that the client has refused since last asked.
+    pub fn take_refused(&mut self) -> Vec<u64> {
+        self.outbound.take_refused()
+    }
+
+    /// Messages of groups that were taken and that the client was never sent: of a session that is not stored, those of QoS 2.
     #[must_use]
     pub fn unsent_from_groups(&self) -> &[Place] {
         self.outbound.unsent_from_groups()

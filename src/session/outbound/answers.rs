@@ -10,13 +10,21 @@ use crate::session::wire::Wire;
 pub(in crate::session) struct WrongAnswer;
 
 impl Outbound {
-    /// PUBACK ends a QoS 1 exchange [MQTT-4.3.2-5]; for an unknown identifier it is ignored.
-    pub(in crate::session) fn puback(&mut self, packet_id: u16, now: Now) -> Result<(), WrongAnswer> {
+    /// PUBACK ends a QoS 1 exchange [MQTT-4.3.2-5], also one with an error; for an unknown identifier it is ignored.
+    pub(in crate::session) fn puback(
+        &mut self,
+        packet_id: u16,
+        reason: ReasonCode,
+        now: Now,
+    ) -> Result<(), WrongAnswer> {
         let Some(index) = self.position_in_sent(packet_id) else { return Ok(()) };
         if self.sent[index].qos != 1 {
             return Err(WrongAnswer);
         }
-        self.end_sent(index, now);
+        let exchange = self.end_sent(index, now);
+        if reason.is_error() {
+            self.group.refused(exchange.place);
+        }
         Ok(())
     }
 
@@ -38,6 +46,7 @@ impl Outbound {
         }
         let mut exchange = self.end_sent(index, now);
         if reason.is_error() {
+            self.group.refused(exchange.place);
             return Ok(());
         }
         exchange.received = true;

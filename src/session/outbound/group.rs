@@ -8,19 +8,29 @@ use super::{Grant, Outbound, Taken};
 use crate::session::wire::Wire;
 use crate::session::{Delivery, Now, Place};
 
-/// What a session that is not stored has of its groups.
+/// What a session has of its groups beside its exchanges.
 #[derive(Debug, Default)]
-pub(super) struct Transient {
-    /// The client has them, and nobody has been told.
+pub(super) struct Groups {
+    /// Of a session that is not stored: the client has them, and nobody has been told.
     received: Vec<Place>,
-    /// QoS 2 messages that wait to be sent.
+    /// Messages that have left their groups for this session and wait to be sent: of a session that is not stored, those
+    /// of QoS 2.
     unsent: Vec<Place>,
+    /// Logs of messages that the client has refused, a group's or not, and nobody has been told.
+    refused: Vec<u64>,
 }
 
-impl Transient {
+impl Groups {
     /// An exchange has come so far that its client has the message.
     pub(super) fn received(&mut self, place: Place) {
         self.received.push(place);
+    }
+
+    /// The client does not want a message that it was sent.
+    pub(super) fn refused(&mut self, place: Place) {
+        if place.log != 0 {
+            self.refused.push(place.log);
+        }
     }
 
     /// What was held back has been sent.
@@ -48,7 +58,7 @@ impl Outbound {
         }
         let retain = delivery.retain && grant.retain_as_published;
         let taken = self.begin(place, delivery, grant, retain, wire, now);
-        if let (Taken::Begun(_), false, true) = (taken, self.durable, exactly_once) {
+        if matches!(taken, Taken::Begun(_)) && (self.durable || exactly_once) {
             self.group.unsent.push(place);
         }
         taken
@@ -56,6 +66,10 @@ impl Outbound {
 
     pub(in crate::session) fn received_from_groups(&mut self) -> Vec<Place> {
         std::mem::take(&mut self.group.received)
+    }
+
+    pub(in crate::session) fn take_refused(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.group.refused)
     }
 
     pub(in crate::session) fn unsent_from_groups(&self) -> &[Place] {

@@ -71,8 +71,8 @@ pub(super) struct Outbound {
     unrecorded_since: Option<u64>,
     /// What was passed over since the last record.
     dropped: Dropped,
-    /// What a session that is not stored has of its groups.
-    group: group::Transient,
+    /// What it has of its groups beside the exchanges.
+    group: group::Groups,
 }
 
 impl Outbound {
@@ -106,7 +106,7 @@ impl Outbound {
             pauses: 0,
             unrecorded_since: None,
             dropped: Dropped::default(),
-            group: group::Transient::default(),
+            group: group::Groups::default(),
         }
     }
 

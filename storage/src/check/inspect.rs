@@ -40,6 +40,9 @@ pub struct Inspection {
     pub clean_shutdown: bool,
     /// Sessions by their numbers, which is in the order in which they came.
     pub sessions: Vec<SessionView>,
+    /// Groups of shared subscriptions, by their filters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupView>,
     /// Retained messages in all.
     pub retained_total: u64,
     /// Some of them, as asked for.
@@ -106,6 +109,29 @@ pub struct SessionView {
     /// Some of the messages that wait, as asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<MessageView>,
+}
+
+/// A group of a shared subscription.
+#[derive(Debug, Clone, Serialize)]
+pub struct GroupView {
+    /// The whole filter, `$share/{group}/{filter}`.
+    pub filter: String,
+    /// Its log.
+    pub log: u64,
+    /// Client identifiers of the stored sessions that are its members.
+    pub members: Vec<String>,
+    /// Messages that no member has taken for good.
+    pub waiting_messages: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// Exchanges of its members that have begun and not ended.
+    pub exchanges: usize,
+    /// QoS 2 messages that were sent to members whose sessions end with their connection, and that they do not have for
+    /// certain.
+    pub sent: usize,
+    /// What was dropped of its messages, by reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DropView>,
 }
 
 /// A subscription.
@@ -178,6 +204,11 @@ pub(super) fn inspect(access: &Access, selection: &Selection) -> Inspection {
             inspection.sessions.push(view.session(*id, session, model.state.last));
         }
     }
+    for (filter, row) in &model.groups {
+        if selection.client_id.is_none() {
+            inspection.groups.push(view.group(filter, row, &model));
+        }
+    }
     if selection.messages > 0 && selection.client_id.is_none() {
         inspection.retained = view.retained();
     }
@@ -231,6 +262,27 @@ impl View<'_> {
             subscriptions: rows.subscriptions.iter().map(subscription).collect(),
             exchanges: rows.outbound.open.iter().map(exchange).collect(),
             messages: self.waiting(id, rows, head),
+        }
+    }
+
+    fn group(&mut self, filter: &str, row: &record::GroupRow, model: &Model) -> GroupView {
+        let mut waiting = (0, 0);
+        for span in &row.open {
+            let (messages, bytes) = self.between(row.log, span.after, span.through.min(model.state.last));
+            waiting = (waiting.0 + messages, waiting.1 + bytes);
+        }
+        let is_member = |rows: &&SessionRows| rows.subscriptions.iter().any(|(held, _)| held == filter);
+        let members = model.sessions.values().filter(is_member);
+        let exchanges = model.sessions.values().flat_map(|rows| &rows.outbound.open);
+        GroupView {
+            filter: filter.to_owned(),
+            log: row.log.0,
+            members: members.map(|rows| rows.client_id().to_owned()).collect(),
+            waiting_messages: waiting.0,
+            waiting_bytes: waiting.1,
+            exchanges: exchanges.filter(|exchange| exchange.log == row.log).count(),
+            sent: row.sent.len(),
+            dropped: row.drops.iter().map(|(reason, dropped)| DropView::new(reason, dropped)).collect(),
         }
     }
 

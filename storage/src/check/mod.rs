@@ -21,7 +21,7 @@ pub(crate) mod scan;
 use std::path::{Path, PathBuf};
 
 pub use inspect::{
-    DropView, ExchangeView, Inspection, MessageView, Selection, SessionView, SubscriptionView,
+    DropView, ExchangeView, GroupView, Inspection, MessageView, Selection, SessionView, SubscriptionView,
 };
 pub use report::{CheckCounts, CheckReport, Finding, FindingKind, LogRange};
 

@@ -9,7 +9,7 @@ use super::report::{CheckReport, Finding, FindingKind, LogRange, printable};
 use super::scan::{Found, scan};
 use crate::groups::Group;
 use crate::keys::{self, Family, Flow};
-use crate::record::{self, Membership, QuarantineRow, SessionRow, State, SubscriptionRow};
+use crate::record::{self, GroupRow, Membership, QuarantineRow, SessionRow, State, SubscriptionRow};
 use crate::topics::shared_filter;
 use crate::{DecodeError, Drops, LogId, Lsn, Outbound, PacketIdSet, SessionId};
 
@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) state: State,
     pub(crate) sessions: BTreeMap<SessionId, SessionRows>,
     pub(crate) filters: BTreeMap<String, LogId>,
+    /// The records of groups, by the whole filter.
+    pub(crate) groups: BTreeMap<String, GroupRow>,
     pub(crate) quarantine: Vec<QuarantineRow>,
     /// Rows that are not what they should be.
     pub(crate) damaged: Vec<DamagedRow>,
@@ -148,7 +150,10 @@ impl Model {
         let filter = text(key, "filter")?;
         let log = match shared_filter(&filter) {
             Some(_) => {
-                Group::recovered(record::decode_group(row)?).ok_or(DecodeError::Malformed("group"))?.log
+                let row = record::decode_group(row)?;
+                let group = Group::recovered(row.clone()).ok_or(DecodeError::Malformed("group"))?;
+                self.groups.insert(filter.clone(), row);
+                group.log
             }
             None => record::decode_filter(row)?,
         };

@@ -82,6 +82,7 @@ impl<'a> Apply<'a> {
                 return self.leave_group_transient(&filter, member, &unsent);
             }
             Operation::TakeFromGroup(take) => return self.take_from_group(&take),
+            Operation::CountRefused(logs) => return logs.iter().for_each(|log| self.count_refused(*log)),
             Operation::TakePosition => return,
             _ => {}
         }
@@ -115,6 +116,7 @@ impl<'a> Apply<'a> {
             }
             Operation::CountDrops { reason, dropped } => self.count_drops(id, reason, dropped),
             Operation::Hold { packet_id, lsn, body } => self.hold_message(id, packet_id, lsn, &body),
+            Operation::ReturnToGroup { log, unsent } => self.return_unsent(id, log, &unsent),
             Operation::Attach(_)
             | Operation::ExpireSessions { .. }
             | Operation::PublishDueWills { .. }
@@ -122,6 +124,7 @@ impl<'a> Apply<'a> {
             | Operation::JoinGroup { .. }
             | Operation::LeaveGroup { .. }
             | Operation::TakeFromGroup(_)
+            | Operation::CountRefused(_)
             | Operation::TakePosition => unreachable!("taken above"),
         }
     }

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::catalog::{Head, Session, SharedLog};
-use crate::groups::{Group, Span};
+use crate::catalog::{Exchanges, Head, Session, SharedLog};
+use crate::groups::Group;
 use crate::keys::{self, Flow};
 use crate::record;
 use crate::topics::shared_filter;
-use crate::{DropReason, Dropped, Exchange, GroupTake, LogId, Lsn, SessionId};
+use crate::{DropReason, Exchange, GroupTake, LogId, Lsn, SessionId};
 
 use super::Apply;
 
@@ -33,6 +33,7 @@ impl Apply<'_> {
         let filter = super::attach::own(filter);
         self.catalog.logs.insert(log, SharedLog { filter: filter.clone(), members: HashSet::default() });
         let group = Group::new(log, self.catalog.last);
+        self.group_made(log);
         self.shared.pools.insert(&filter, group.pool.clone());
         self.catalog.groups.insert(filter.clone(), group);
         self.batch.touch_group(&filter);
@@ -56,14 +57,14 @@ impl Apply<'_> {
     pub(super) fn leave_group_transient(&mut self, filter: &ByteString, member: u64, unsent: &[Lsn]) {
         let Some(group) = self.catalog.groups.get_mut(filter) else { return };
         let Some(mut sent) = group.transient.remove(&member) else { return };
-        let touched = !sent.is_empty();
-        for lsn in unsent.iter().filter(|lsn| sent.remove(lsn)) {
-            group.give_back(Span::of(*lsn));
-        }
-        if touched {
+        let log = group.log;
+        if !sent.is_empty() {
             self.batch.touch_group(filter);
         }
-        self.count_in_total(DropReason::GroupDiscarded, Dropped::exactly(sent.len() as u64));
+        for lsn in unsent.iter().filter(|lsn| sent.remove(lsn)) {
+            self.give_back(log, *lsn);
+        }
+        self.count_group_drops(filter, DropReason::GroupDiscarded, sent.len() as u64);
         self.end_group_without_members(filter);
     }
 
@@ -83,8 +84,10 @@ impl Apply<'_> {
         if !group.transient.is_empty() || !self.catalog.logs[&log].members.is_empty() {
             return;
         }
+        self.group_ended(log);
         self.catalog.groups.remove(filter);
         self.catalog.logs.remove(&log);
+        self.log_ended(log);
         self.catalog.heads.remove(&log);
         self.shared.pools.remove(filter);
         self.batch.ended_logs.push(log);
@@ -107,9 +110,11 @@ impl Apply<'_> {
     pub(super) fn take_from_group(&mut self, take: &GroupTake) {
         let Some(group) = self.catalog.groups.get_mut(&take.filter) else { return };
         let without_entries = group.pool.taken(take.member, &take.taken);
+        let log = group.log;
         for span in take.taken.iter().chain(&without_entries) {
-            group.open.remove(*span);
+            self.take_out(log, *span);
         }
+        let group = self.catalog.groups.get_mut(&take.filter).expect("it is still there");
         if let Some(sent) = group.transient.get_mut(&take.member) {
             sent.extend(&take.sent);
             sent.retain(|lsn| !take.received.contains(lsn));
@@ -125,25 +130,36 @@ impl Apply<'_> {
     pub(super) fn return_exchanges(&mut self, id: SessionId, session: &Session) {
         let Some(exchanges) = &session.exchanges else { return };
         for exchange in exchanges.open.iter().filter(|exchange| !exchange.received) {
-            let Some(filter) = self.catalog.logs.get(&exchange.log).map(|log| log.filter.clone()) else {
-                continue;
-            };
-            if !self.catalog.groups.contains_key(&filter) {
-                continue;
-            }
-            if crate::planted!(GroupEntryLost) && exchange.qos == 1 {
-                continue;
-            }
+            let Some(filter) = self.group_of(exchange.log) else { continue };
             if exchange.qos == 2 {
-                self.count_in_total(DropReason::GroupDiscarded, Dropped::exactly(1));
-            } else if exchanges.held.contains(&(exchange.packet_id, exchange.lsn)) {
-                // Its place in the log may be trimmed.
-                self.append_again(id, exchange);
+                self.count_group_drops(&filter, DropReason::GroupDiscarded, 1);
             } else {
-                let group = self.catalog.groups.get_mut(&filter).expect("just seen");
-                group.give_back(Span::of(exchange.lsn));
-                self.batch.touch_group(&filter);
+                self.return_exchange(id, exchange, exchanges);
             }
+        }
+    }
+
+    /// What a stored session took from the group of a log and was never sent goes back to it. Its record, which is about to be
+    /// replaced, still has the exchanges.
+    pub(super) fn return_unsent(&mut self, id: SessionId, log: LogId, unsent: &[Lsn]) {
+        if self.group_of(log).is_none() {
+            return;
+        }
+        let Some(exchanges) = self.session(id).exchanges.take() else { return };
+        let of_log = exchanges.open.iter().filter(|exchange| exchange.log == log && !exchange.received);
+        for exchange in of_log.filter(|exchange| unsent.contains(&exchange.lsn)) {
+            self.return_exchange(id, exchange, &exchanges);
+        }
+        self.session(id).exchanges = Some(exchanges);
+    }
+
+    /// The message of an exchange goes back to the group that it came from.
+    fn return_exchange(&mut self, id: SessionId, exchange: &Exchange, exchanges: &Exchanges) {
+        if exchanges.held.contains(&(exchange.packet_id, exchange.lsn)) {
+            // Its place in the log may be trimmed.
+            self.append_again(id, exchange);
+        } else {
+            self.give_back(exchange.log, exchange.lsn);
         }
     }
 
@@ -154,6 +170,7 @@ impl Apply<'_> {
                 self.catalog.last.0 += 1;
                 let lsn = self.catalog.last;
                 self.append(exchange.log, lsn, &body, expires_at_millis);
+                self.grown(exchange.log, body.len());
             }
             Ok(None) => tracing::error!(?exchange, "the message of an open exchange is nowhere"),
             Err(error) => {

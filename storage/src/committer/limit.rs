@@ -45,7 +45,9 @@ impl Apply<'_> {
     /// Whether a publish is to be refused, because a session that it goes to is full. Whoever is said to be full but has
     /// read on meanwhile is looked at again first.
     pub(super) fn refuses(&mut self, publish: &Publish, logs: &[LogId]) -> bool {
-        if self.is_total_reached(Policy::Reject) && publish.refusable && !logs.is_empty() {
+        if publish.refusable
+            && (self.is_total_reached(Policy::Reject) || logs.iter().any(|log| self.rejects_for_group(*log)))
+        {
             return true;
         }
         let Some(limit) = self.limit().filter(|limit| limit.policy != Policy::DropOldest) else {
@@ -65,7 +67,7 @@ impl Apply<'_> {
     }
 
     /// Whether nothing more is to wait at all, and messages beyond are treated so.
-    fn is_total_reached(&self, policy: Policy) -> bool {
+    pub(super) fn is_total_reached(&self, policy: Policy) -> bool {
         self.catalog.quotas.as_ref().is_some_and(|quotas| {
             let limit = &quotas.limits.total;
             limit.policy == policy && limit.is_reached(quotas.total.load)
@@ -81,6 +83,8 @@ impl Apply<'_> {
         let own = SessionId(log.0);
         if self.catalog.sessions.contains_key(&own) {
             self.count_drops(own, DropReason::TotalLimit, Dropped::exactly(1));
+        } else if let Some(filter) = self.group_of(log) {
+            self.count_group_drops(&filter, DropReason::TotalLimit, 1);
         } else {
             let dropped = Dropped { exactly: 0, shared_at_most: 1 };
             self.count_in_total(DropReason::TotalLimit, dropped);
@@ -90,7 +94,7 @@ impl Apply<'_> {
 
     /// Whether a log is the own one of a session that is full: it does not get the message, and it is counted.
     pub(super) fn leaves_out(&mut self, log: LogId) -> bool {
-        if self.leaves_out_of_all(log) {
+        if self.leaves_out_of_all(log) || self.leaves_out_of_group(log) {
             return true;
         }
         let full = self.catalog.quotas.as_ref().is_some_and(|quotas| quotas.is_full(log));
@@ -105,13 +109,14 @@ impl Apply<'_> {
         let Some(quotas) = &mut self.catalog.quotas else { return };
         quotas.total.grown(bytes);
         quotas.total.report(&quotas.limits.total);
+        self.group_grown(log, bytes);
         let head = self.head_now(log);
         for id in self.quotas().due(log, head) {
             self.recheck(id);
         }
     }
 
-    fn quotas(&mut self) -> &mut Quotas {
+    pub(super) fn quotas(&mut self) -> &mut Quotas {
         self.catalog.quotas.as_mut().expect("the caller has seen that there are limits")
     }
 
@@ -204,6 +209,7 @@ impl Apply<'_> {
     /// The sessions that recovery has found. Without a limit, gaps that still grow end here.
     pub(crate) fn measure_all(&mut self) {
         self.measure_total();
+        self.measure_groups();
         let ids: Vec<SessionId> = self.catalog.sessions.keys().copied().collect();
         for id in ids {
             if self.limit().is_some() {

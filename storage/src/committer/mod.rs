@@ -13,6 +13,7 @@ mod apply;
 mod attach;
 mod batch;
 mod deadlines;
+mod group_limit;
 mod groups;
 mod limit;
 mod persist;
@@ -108,6 +109,7 @@ fn commit(
         let _open = shared.mending.lock();
         let mut catalog = shared.catalog.lock();
         let mut apply = Apply::new(&mut catalog, shared);
+        apply.settle_groups();
         // First, for it goes by what the disk has, and what this batch puts there must come behind it.
         for sweep in work.extract_if(.., |work| matches!(work, Work::ForgetRetained(_))) {
             if let Work::ForgetRetained(expired) = sweep {
@@ -126,6 +128,9 @@ fn commit(
                 }
                 Work::Quarantine(row) => apply.put_quarantine(&row),
                 Work::Settle(settle) => apply.settle(&settle),
+                Work::DropFromGroups(through) => apply.drop_from_groups(through),
+                // It has happened.
+                Work::SettleGroups => {}
                 Work::ForgetRetained(_) => unreachable!("taken above"),
                 Work::NoteTime => apply.batch.notes_time = true,
             }

@@ -27,6 +27,10 @@ pub(crate) enum Work {
     Quarantine(QuarantineRow),
     /// Has a session without a connection pass over what is beyond its limit.
     Settle(Box<Settle>),
+    /// Has groups drop what is beyond their limits, if nothing else comes.
+    SettleGroups,
+    /// Has groups drop what nobody has taken up to an LSN, because too much waits in total.
+    DropFromGroups(Lsn),
     /// Removes retained messages that have expired, where they are still the topic's.
     ForgetRetained(Vec<ExpiredRetained>),
     /// A clock was set: the next start must know.
@@ -136,7 +140,7 @@ fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
         Work::Settle(_) => EACH,
-        Work::NoteTime => EACH,
+        Work::NoteTime | Work::SettleGroups | Work::DropFromGroups(_) => EACH,
         Work::ForgetRetained(expired) => EACH * expired.len(),
         Work::Rescue { body, .. } => EACH + body.len(),
         Work::Quarantine(row) => EACH + row.reason.len(),

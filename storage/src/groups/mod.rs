@@ -26,7 +26,7 @@ pub use spans::Span;
 pub(crate) use spans::{OPEN_END, Spans};
 
 use crate::record::GroupRow;
-use crate::{LogId, Lsn};
+use crate::{Drops, LogId, Lsn};
 
 /// A group, as the catalog knows it. Which stored sessions are its members is with its log.
 #[derive(Debug)]
@@ -37,13 +37,16 @@ pub(crate) struct Group {
     /// received for certain.
     pub(crate) transient: HashMap<u64, BTreeSet<Lsn>>,
     pub(crate) pool: Arc<Pool>,
+    /// What was dropped of its messages.
+    pub(crate) drops: Drops,
 }
 
 impl Group {
     /// A group whose log begins behind `after`.
     pub(crate) fn new(log: LogId, after: Lsn) -> Group {
         let open = Spans::above(after);
-        Group { log, pool: Arc::new(Pool::new(log, open.clone())), open, transient: HashMap::new() }
+        let pool = Arc::new(Pool::new(log, open.clone()));
+        Group { log, pool, open, transient: HashMap::new(), drops: Drops::default() }
     }
 
     /// Stands for the members that were not stored and went with the broker that died: no connection has this number.
@@ -56,7 +59,7 @@ impl Group {
         let pool = Arc::new(Pool::new(row.log, open.clone()));
         let sent: BTreeSet<Lsn> = row.sent.into_iter().collect();
         let transient = (!sent.is_empty()).then_some((Group::EARLIER, sent)).into_iter().collect();
-        Some(Group { log: row.log, pool, open, transient })
+        Some(Group { log: row.log, pool, open, transient, drops: row.drops })
     }
 
     pub(crate) fn row(&self) -> GroupRow {
@@ -64,6 +67,7 @@ impl Group {
             log: self.log,
             open: self.open.as_slice().to_vec(),
             sent: self.transient.values().flatten().copied().collect(),
+            drops: self.drops.clone(),
         }
     }
 

@@ -111,6 +111,12 @@ impl Pool {
         state.wake_next();
     }
 
+    /// Takes out all that is free, up to an LSN: what is not to be dropped is given back.
+    pub(crate) fn take_free(&self, through: Lsn) -> Vec<Span> {
+        let mut state = self.state.lock();
+        std::iter::from_fn(|| state.free.take_first(through)).collect()
+    }
+
     /// There may be something for a member that waits: the log has grown, or one that was woken has no room.
     pub(crate) fn wake_next(&self) {
         self.state.lock().wake_next();

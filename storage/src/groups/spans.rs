@@ -89,6 +89,13 @@ impl Spans {
         self.0.splice(from..to, rest);
     }
 
+    /// Those parts of a span that are in these.
+    pub(crate) fn within(&self, span: Span) -> impl Iterator<Item = Span> {
+        let from = self.0.partition_point(|known| known.through <= span.after);
+        let those = self.0[from..].iter().take_while(move |known| known.after < span.through);
+        those.map(move |known| Span::new(known.after.max(span.after), known.through.min(span.through)))
+    }
+
     /// Takes out the first span, as far as it goes up to `through`.
     pub(crate) fn take_first(&mut self, through: Lsn) -> Option<Span> {
         let first = self.0.first().copied().filter(|first| first.after < through)?;

@@ -7,7 +7,7 @@ use crate::{DecodeError, DropReason, Dropped, Drops, Load, LogId, Lsn};
 
 /// `meta` `drops`, and a session's own in `flow`: one for each reason that has any.
 #[derive(Encode, Decode)]
-struct CountFields {
+pub(super) struct CountFields {
     reason: u8,
     exactly: u64,
     shared_at_most: u64,
@@ -37,19 +37,24 @@ pub(crate) struct GapsRow {
 pub(crate) const GROWING: Lsn = Lsn(u64::MAX);
 
 pub(crate) fn encode_drops(drops: &Drops) -> Vec<u8> {
-    let counts: Vec<CountFields> = drops
-        .iter()
-        .map(|(reason, dropped)| CountFields {
-            reason: reason as u8,
-            exactly: dropped.exactly,
-            shared_at_most: dropped.shared_at_most,
-        })
-        .collect();
-    fields_record(&counts)
+    fields_record(&counts_of(drops))
 }
 
 pub(crate) fn decode_drops(record: &[u8]) -> Result<Drops, DecodeError> {
-    let counts: Vec<CountFields> = only_fields(open(record)?, "drops")?;
+    drops_of(only_fields(open(record)?, "drops")?)
+}
+
+/// One for each reason that has any.
+pub(super) fn counts_of(drops: &Drops) -> Vec<CountFields> {
+    let count = |(reason, dropped): (DropReason, Dropped)| CountFields {
+        reason: reason as u8,
+        exactly: dropped.exactly,
+        shared_at_most: dropped.shared_at_most,
+    };
+    drops.iter().map(count).collect()
+}
+
+pub(super) fn drops_of(counts: Vec<CountFields>) -> Result<Drops, DecodeError> {
     let mut drops = Drops::default();
     for count in counts {
         let reason = DropReason::ALL.get(usize::from(count.reason)).ok_or(DecodeError::Malformed("drops"))?;

@@ -23,8 +23,6 @@ pub(crate) use block::{BlockBuilder, BlockEntries, FinishedBlock, RawEntry};
 pub(crate) use limits::{GROWING, Gap, GapsRow, decode_drops, decode_gaps, encode_drops, encode_gaps};
 pub(crate) use message::decode_message;
 pub use message::encode_message;
-#[cfg(test)]
-pub(crate) use rows::encode_inbound_of_schema_0;
 pub(crate) use rows::{
     GroupRow, Membership, QuarantineRow, SessionRow, State, SubscriptionRow, decode_filter, decode_group,
     decode_held, decode_held_lsn, decode_inbound, decode_inbound_of_schema_0, decode_outbound,
@@ -33,6 +31,8 @@ pub(crate) use rows::{
     encode_outbound, encode_quarantine, encode_retained, encode_schema, encode_session, encode_state,
     encode_subscription,
 };
+#[cfg(test)]
+pub(crate) use rows::{encode_group_of_schema_1, encode_inbound_of_schema_0};
 
 use crate::DecodeError;
 

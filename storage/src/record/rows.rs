@@ -3,11 +3,13 @@
 use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
 
+use super::limits::{CountFields, counts_of, drops_of};
 use super::{bytes_record, decode_message, encode_message, fields_record, only_fields, open, take_fields};
 use crate::clock::TimeMark;
 use crate::packet_ids::Range;
 use crate::{
-    DecodeError, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions, Will,
+    DecodeError, Drops, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions,
+    Will,
 };
 
 /// `meta`, key `state`: in every batch that is written.
@@ -95,13 +97,31 @@ pub(crate) struct QuarantineRow {
 }
 
 /// `filter`, of a shared subscription: its group.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupRow {
     pub(crate) log: LogId,
     /// What no member has taken.
     pub(crate) open: Vec<Span>,
     /// What members that are not stored were sent at QoS 2 and have not received for certain.
     pub(crate) sent: Vec<Lsn>,
+    /// What was dropped of its messages.
+    pub(crate) drops: Drops,
+}
+
+#[derive(Encode, Decode)]
+struct GroupFields {
+    log: LogId,
+    open: Vec<Span>,
+    sent: Vec<Lsn>,
+    drops: Vec<CountFields>,
+}
+
+/// As schema 1 had it: without counts.
+#[derive(Encode, Decode)]
+struct GroupFieldsOfSchema1 {
+    log: LogId,
+    open: Vec<Span>,
+    sent: Vec<Lsn>,
 }
 
 /// What stands before a held body.
@@ -208,11 +228,24 @@ pub(crate) fn decode_filter(record: &[u8]) -> Result<LogId, DecodeError> {
 }
 
 pub(crate) fn encode_group(row: &GroupRow) -> Vec<u8> {
-    fields_record(row)
+    let GroupRow { log, open, sent, drops } = row.clone();
+    fields_record(&GroupFields { log, open, sent, drops: counts_of(&drops) })
 }
 
+/// Reads what schema 1 had as well: neither of the two is the other with an end that is missing.
 pub(crate) fn decode_group(record: &[u8]) -> Result<GroupRow, DecodeError> {
-    only_fields(open(record)?, "group")
+    let body = self::open(record)?;
+    if let Ok(GroupFieldsOfSchema1 { log, open, sent }) = only_fields(body, "group") {
+        return Ok(GroupRow { log, open, sent, drops: Drops::default() });
+    }
+    let GroupFields { log, open, sent, drops } = only_fields(body, "group")?;
+    Ok(GroupRow { log, open, sent, drops: drops_of(drops)? })
+}
+
+#[cfg(test)]
+pub(crate) fn encode_group_of_schema_1(row: &GroupRow) -> Vec<u8> {
+    let GroupRow { log, open, sent, .. } = row.clone();
+    fields_record(&GroupFieldsOfSchema1 { log, open, sent })
 }
 
 pub(crate) fn encode_outbound(outbound: &Outbound) -> Vec<u8> {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::TimeMark;
 use crate::{
-    Exchange, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span, SubscriptionOptions, Will,
-    encode_message,
+    DropReason, Dropped, Drops, Exchange, LogId, Lsn, Message, Outbound, PacketIdSet, RetainedScan, Span,
+    SubscriptionOptions, Will, encode_message,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -109,8 +109,15 @@ fn the_bytes_of_a_subscription_and_a_filter() {
     assert_eq!(decode_filter(&encode_filter(LogId(4))), Ok(LogId(4)));
     let span = |after, through| Span { after: Lsn(after), through: Lsn(through) };
     let open = vec![span(5, 6), span(9, u64::MAX)];
-    let group = GroupRow { log: LogId(4), open, sent: vec![Lsn(7)] };
-    assert_eq!(hex(&encode_group(&group)), "01950b711c0402050609fdffffffffffffffff0107");
+    let group = GroupRow { log: LogId(4), open, sent: vec![Lsn(7)], drops: Drops::default() };
+    let of_schema_1 = encode_group_of_schema_1(&group);
+    assert_eq!(hex(&of_schema_1), "01950b711c0402050609fdffffffffffffffff0107");
+    assert_eq!(decode_group(&of_schema_1), Ok(group.clone()));
+    assert_eq!(decode_group(&encode_group(&group)), Ok(group.clone()));
+    let mut drops = Drops::default();
+    drops.add(DropReason::GroupLimit, Dropped::exactly(3));
+    let group = GroupRow { drops, ..group };
+    assert_eq!(hex(&encode_group(&group)), "01026bf9170402050609fdffffffffffffffff010701010300");
     assert_eq!(decode_group(&encode_group(&group)), Ok(group));
 }
 

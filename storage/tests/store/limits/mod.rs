@@ -1,6 +1,7 @@
 //! Limits on what waits, and the counts of what is dropped: each policy, by messages and by bytes, in own and in shared
 //! logs, across crashes.
 
+mod groups;
 mod history;
 mod newest;
 mod oldest;
@@ -18,7 +19,7 @@ fn limited(max_messages: u64, policy: Policy) -> Fixture {
 
 fn session_limits(max_messages: u64, policy: Policy) -> Limits {
     let session = Limit { max_messages: Some(max_messages), max_bytes: None, policy };
-    Limits { session, total: Limit::default() }
+    Limits { session, ..Limits::default() }
 }
 
 /// Opens it again as after a crash, with the same limit.

@@ -8,7 +8,7 @@ fn total(max_messages: u64, policy: Policy) -> Fixture {
 
 fn total_limits(max_messages: u64, policy: Policy) -> Limits {
     let total = Limit { max_messages: Some(max_messages), max_bytes: None, policy };
-    Limits { session: Limit::default(), total }
+    Limits { total, ..Limits::default() }
 }
 
 /// Two sessions without a connection: one alone on `own`, both on `t`.
