@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Surroundings, serve};
 use crate::broker::{Broker, CatchUpRates};
 use crate::session::{Limits, Methods};
+use crate::shutdown::ShutdownTrigger;
 
 /// CONNECT of a 3.1.1 client with a stored session, and its CONNACK.
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01c";
@@ -20,8 +21,8 @@ fn open(memory: &Memory) -> Store {
     Store::open(Options::in_memory(memory)).expect("the disk is whole").0
 }
 
-/// A client of a broker over the store.
-async fn connect(store: &Store, session_present: u8) -> DuplexStream {
+/// A client of a broker over the store, which runs while its trigger is there.
+async fn connect(store: &Store, session_present: u8) -> (DuplexStream, ShutdownTrigger) {
     let limits = Limits {
         maximum_packet_size: 1 << 20,
         receive_maximum: 4,
@@ -34,13 +35,14 @@ async fn connect(store: &Store, session_present: u8) -> DuplexStream {
     };
     let broker = Broker::new(store.clone(), limits, 1 << 20, CatchUpRates::default(), Methods::default());
     let connect_timeout = Duration::from_secs(60);
-    let surroundings = Surroundings { broker, connect_timeout, shutdown: crate::shutdown::channel().1 };
+    let (running, shutdown) = crate::shutdown::channel();
+    let surroundings = Surroundings { broker, connect_timeout, shutdown };
     let (mut client, server) = tokio::io::duplex(4096);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
     tokio::spawn(serve(server, peer, Instant::now(), surroundings));
     client.write_all(CONNECT).await.expect("sent");
     expect(&mut client, &[0x20, 2, session_present, 0]).await;
-    client
+    (client, running)
 }
 
 async fn expect(client: &mut DuplexStream, bytes: &[u8]) {
@@ -54,7 +56,7 @@ async fn expect(client: &mut DuplexStream, bytes: &[u8]) {
 async fn what_the_disk_does_not_give_is_read_again_until_it_does() {
     let memory = Memory::new();
     let store = open(&memory);
-    let mut client = connect(&store, 0).await;
+    let (mut client, _running) = connect(&store, 0).await;
     client.write_all(SUBSCRIBE).await.expect("sent");
     expect(&mut client, &[0x90, 3, 0, 1, 1]).await;
     // Two messages to itself that it does not acknowledge: one retained.
@@ -67,7 +69,7 @@ async fn what_the_disk_does_not_give_is_read_again_until_it_does() {
     // In memory is nothing of it any more: it is read from the disk, which gives nothing for a while.
     let store = open(&memory);
     memory.fail_reads(4);
-    let mut client = connect(&store, 1).await;
+    let (mut client, _running) = connect(&store, 1).await;
     expect(&mut client, b"\x3a\x07\x00\x01t\x00\x01hi").await;
     assert_eq!(memory.failing_reads(), 0, "it came when the disk gave it");
     assert!(store.statistics().failed_reads > 0);

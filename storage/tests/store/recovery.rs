@@ -150,18 +150,18 @@ fn a_newer_schema_is_refused_by_name_and_left_alone() {
     store.close().expect("closes");
     {
         let db = raw(directory.path(), &FAMILIES);
-        // The record of schema 2: version 1, checksum, 2.
+        // The record of schema 3: version 1, checksum, 3.
         let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&[1, 2]);
-        let record = [&[1][..], &hasher.finalize().to_le_bytes(), &[2]].concat();
+        hasher.update(&[1, 3]);
+        let record = [&[1][..], &hasher.finalize().to_le_bytes(), &[3]].concat();
         db.put_cf(db.cf_handle("meta").expect("there"), "schema", record).expect("written");
     }
     let error = refusal(directory.path());
-    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 3, known: 2, .. }), "{error}");
     // Also when it has families that this version does not know.
     drop(raw(directory.path(), &[&FAMILIES[..], &["future"]].concat()));
     let error = refusal(directory.path());
-    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]

@@ -85,12 +85,13 @@ fn a_receive_maximum_of_1_allows_one(server: &Server) {
     let (mut client, connack) = server.connect(&Connect::new(V5, "client"));
     assert_eq!(connack.receive_maximum(), 1);
     client.subscribe(&Subscribe::new(1, "t", 2));
+    let mut open: Vec<Publish> = Vec::new();
     for qos in [1, 2, 1, 2] {
         server.publish(&Publish::new("t", "to the client").qos(qos, 1));
+        open.push(client.message());
         client.deliver(&Publish::new("nobody", "v").qos(qos, 1));
         client.publish(&Publish::new("nobody", "v"));
     }
-    let open: Vec<Publish> = (0..4).map(|_| client.message()).collect();
     client.publish(&Publish::new("nobody", "v").qos(2, 1));
     client.expect(&Packet::PubRec(Ack::reason(1, 0x10)));
     client.ack(kind::PUBACK, open[0].packet_id);
