@@ -91,6 +91,8 @@ impl Wish {
 struct Held {
     filter: String,
     wishes: Vec<Wish>,
+    /// SUBSCRIBE was sent, for the first time.
+    asked: u64,
     granted: Option<u64>,
     /// UNSUBSCRIBE was sent.
     left: Option<u64>,
@@ -135,13 +137,14 @@ impl Oracle {
     }
 
     /// SUBSCRIBE is sent.
-    pub(crate) fn subscribe(&mut self, session: usize, filter: &str, wish: Wish) {
+    pub(crate) fn subscribe(&mut self, session: usize, filter: &str, wish: Wish, now: u64) {
         let held = &mut self.sessions[session].held;
         match held.iter_mut().find(|held| held.filter == filter && held.left.is_none()) {
             Some(again) => again.wishes.push(wish),
             None => held.push(Held {
                 filter: filter.to_owned(),
                 wishes: vec![wish],
+                asked: now,
                 granted: None,
                 left: None,
                 gone: None,
@@ -149,10 +152,10 @@ impl Oracle {
         }
     }
 
-    /// SUBACK has come.
-    pub(crate) fn subscribed(&mut self, session: usize, filter: &str, now: u64) {
-        let held = self.sessions[session].held.iter_mut();
-        for held in held.filter(|held| held.filter == filter && held.left.is_none()) {
+    /// SUBACK has come, for the SUBSCRIBE of the moment `sent`.
+    pub(crate) fn subscribed(&mut self, session: usize, filter: &str, sent: u64, now: u64) {
+        let held = self.sessions[session].held.iter_mut().filter(|held| held.filter == filter);
+        for held in held.filter(|held| held.left.is_none() && held.asked <= sent) {
             held.granted.get_or_insert(now);
         }
     }
@@ -167,10 +170,10 @@ impl Oracle {
         }
     }
 
-    /// UNSUBACK has come.
-    pub(crate) fn unsubscribed(&mut self, session: usize, filter: &str, now: u64) {
-        let held = self.sessions[session].held.iter_mut();
-        for held in held.filter(|held| held.filter == filter && held.left.is_some()) {
+    /// UNSUBACK has come, for the UNSUBSCRIBE of the moment `sent`.
+    pub(crate) fn unsubscribed(&mut self, session: usize, filter: &str, sent: u64, now: u64) {
+        let held = self.sessions[session].held.iter_mut().filter(|held| held.filter == filter);
+        for held in held.filter(|held| held.left.is_some_and(|left| left <= sent)) {
             held.gone.get_or_insert(now);
         }
     }

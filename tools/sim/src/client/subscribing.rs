@@ -12,6 +12,8 @@ pub(super) struct Asked {
     pub(super) packet_id: u16,
     filter: String,
     ends: bool,
+    /// When it was sent.
+    sent: u64,
 }
 
 impl Client {
@@ -19,12 +21,12 @@ impl Client {
         let Some(session) = self.session.filter(|_| self.online && !self.leaving) else { return };
         let packet_id = self.free_identifier();
         let Wish { qos, no_local, retain_as_published } = wish;
-        around.trace.note(format_args!(
+        let now = around.trace.note(format_args!(
             "c{} SUBSCRIBE {filter} QoS {qos} no local {no_local} as published {retain_as_published} id {packet_id}",
             self.number
         ));
-        around.oracle.subscribe(session, filter, wish);
-        self.asked.push(Asked { packet_id, filter: filter.to_owned(), ends: false });
+        around.oracle.subscribe(session, filter, wish, now);
+        self.asked.push(Asked { packet_id, filter: filter.to_owned(), ends: false, sent: now });
         self.send(&Subscribe::new(packet_id, filter, wish.byte()).encode(self.role.version));
     }
 
@@ -33,7 +35,7 @@ impl Client {
         let packet_id = self.free_identifier();
         let now = around.trace.note(format_args!("c{} UNSUBSCRIBE {filter} id {packet_id}", self.number));
         around.oracle.unsubscribe(session, filter, now);
-        self.asked.push(Asked { packet_id, filter: filter.to_owned(), ends: true });
+        self.asked.push(Asked { packet_id, filter: filter.to_owned(), ends: true, sent: now });
         self.send(&Unsubscribe::new(packet_id, filter).encode(self.role.version));
     }
 
@@ -54,9 +56,9 @@ impl Client {
         })?;
         let session = self.session.expect("who is online has a session");
         if ends {
-            around.oracle.unsubscribed(session, &asked.filter, now);
+            around.oracle.unsubscribed(session, &asked.filter, asked.sent, now);
         } else {
-            around.oracle.subscribed(session, &asked.filter, now);
+            around.oracle.subscribed(session, &asked.filter, asked.sent, now);
         }
         Ok(())
     }
