@@ -2,7 +2,7 @@
 # Runs everything that guards the project, part by part, and says at the end how long each took.
 #
 #   tools/test.sh                 every part
-#   tools/test.sh tidy clients    these parts only: setup, build, lint, deny, unit, conformance, simulator, or a module
+#   tools/test.sh tidy clients    these parts only: setup, build, lint, deny, unit, conformance, or a module
 #                                 of tests/main.rs
 #
 # A part that fails does not stop the others, only the result; without a build nothing else is tried. Everything is
@@ -25,11 +25,11 @@ main() {
         run build part_build || finish
         mapfile -t parts < <(modules)
         [ ${#parts[@]} -gt 1 ] || fail "the integration binary lists no tests"
-        parts=(lint deny unit conformance simulator "${parts[@]}")
+        parts=(lint deny unit conformance "${parts[@]}")
     fi
     for part in "${parts[@]}"; do
         case "$part" in
-        setup | build | lint | deny | unit | conformance | simulator) run "$part" "part_$part" ;;
+        setup | build | lint | deny | unit | conformance) run "$part" "part_$part" ;;
         *) run "$part" part_module "$part" ;;
         esac
     done
@@ -48,7 +48,8 @@ part_lint() {
 
 part_deny() { cargo deny check --hide-inclusion-graph bans licenses sources; }
 
-# What each crate tests of itself, the store from outside included: its random histories take most of the time.
+# What each crate tests of itself, the store from outside and 10,000 seeds of the simulator included: its random histories
+# take most of the time.
 part_unit() {
     if have cargo-nextest; then
         cargo nextest run --release --workspace --lib --bins --test store --test file_system --test proxy
@@ -64,12 +65,6 @@ part_conformance() {
     else
         cargo test --release --workspace --test conformance --no-fail-fast
     fi
-}
-
-# A minute of the simulator: known seeds and new ones.
-part_simulator() {
-    cargo build --release --workspace --bin sim &&
-        "${CARGO_TARGET_DIR:-target}/release/sim" --seconds "${SIMULATOR_SECONDS:-60}"
 }
 
 # One module of the integration binary: everything below `name::`.

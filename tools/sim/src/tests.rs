@@ -25,6 +25,13 @@ fn two_runs_of_a_seed_are_the_same_to_the_last_event() {
     assert_ne!(one.hash, other.hash);
 }
 
+/// New seeds are for `make sim`: here a failure is a change of the broker's, or of the simulator's.
+#[test]
+fn campaign_of_ten_thousand_known_seeds_finds_nothing() {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    assert!(crate::many(0, 10_000, None, threads, 1), "see above");
+}
+
 #[test]
 fn whatever_a_seed_does_there_is_something_to_judge() {
     let found = campaign::run(0, 200, None, 2, 1);
