@@ -211,8 +211,9 @@ impl Ledger {
             return Ok(());
         }
         let last = delivered.last.entry((topic, message.qos)).or_insert(number);
-        // A message sent again may reach a subscription that was not there when its successors were sent.
-        if number < *last && self.sessions[session].is_owed(topic, message.sent) {
+        // A message sent again may reach a subscription that was not there when its successors were sent; and of one that may
+        // expire, the first copy may have, while the broker was down.
+        if number < *last && !message.fleeting && self.sessions[session].is_owed(topic, message.sent) {
             let text =
                 format!("{id} came after {publisher}:{last} on {} at QoS {}", topics()[topic], message.qos);
             return Err(Kind::Order.says(text));
