@@ -24,7 +24,7 @@ pub(super) fn check(directory: &Path, files: &[WalFile], known: &LogNumbers) -> 
     let needed: Vec<&WalFile> = files.iter().filter(|file| file.number() >= known.first_kept).collect();
     if let Some(reason) = before(directory, &needed, known) {
         // The manifest may name a file that never was, so this alone is no reason to refuse.
-        tracing::error!("perhaps a part of the write-ahead log is missing: {reason}");
+        tracing::warn!("perhaps a part of the write-ahead log is missing: {reason}");
     }
     match between(directory, &needed).or_else(|| behind(directory, &needed, known)) {
         Some(reason) => Err(OpenError::MissingLog { directory: directory.to_owned(), reason }),

@@ -4,30 +4,14 @@ use std::sync::Arc;
 
 use barnacle_storage::*;
 
-use crate::support::{ALL, Client, Fixture, exchange, fixture, fixture_with, subscription, text};
+use crate::support::{
+    ALL, Client, Fixture, exchange, fixture, fixture_with, pull, subscription, text, texts,
+};
 
 const JOBS: &str = "$share/workers/jobs/#";
 
 fn member(fixture: &Fixture, connection: u64) -> GroupMember {
     fixture.store.group_member(JOBS, connection, Arc::new(|| {})).expect("the group is there")
-}
-
-/// Pulls as often as something comes: once for each stretch of what is free.
-fn pull(fixture: &Fixture, member: &GroupMember, messages: usize) -> Vec<Pulled> {
-    let mut pulled = Vec::new();
-    while pulled.len() < messages {
-        let budget = Budget { messages: messages - pulled.len(), bytes: usize::MAX };
-        let more = fixture.store.pull(member, budget).expect("the log is whole");
-        if more.is_empty() {
-            break;
-        }
-        pulled.extend(more);
-    }
-    pulled
-}
-
-fn texts(pulled: &[Pulled]) -> Vec<String> {
-    pulled.iter().map(|pulled| text(&pulled.entry.message)).collect()
 }
 
 fn take(connection: u64, pulled: &[Pulled]) -> GroupTake {

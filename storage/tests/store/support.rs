@@ -231,3 +231,21 @@ pub(crate) fn raw(directory: &std::path::Path, families: &[&str]) -> DB {
         families.iter().map(|name| ColumnFamilyDescriptor::new(*name, rocksdb::Options::default()));
     DB::open_cf_descriptors(&options, directory.join("rocksdb"), families).expect("the database opens")
 }
+
+/// What a member of a group pulls: as often as something comes, once for each stretch of what is free.
+pub(crate) fn pull(fixture: &Fixture, member: &GroupMember, messages: usize) -> Vec<Pulled> {
+    let mut pulled = Vec::new();
+    while pulled.len() < messages {
+        let budget = Budget { messages: messages - pulled.len(), bytes: usize::MAX };
+        let more = fixture.store.pull(member, budget).expect("the log is whole");
+        if more.is_empty() {
+            break;
+        }
+        pulled.extend(more);
+    }
+    pulled
+}
+
+pub(crate) fn texts(pulled: &[Pulled]) -> Vec<String> {
+    pulled.iter().map(|pulled| text(&pulled.entry.message)).collect()
+}

@@ -24,23 +24,6 @@ fn member(fixture: &Fixture, connection: u64) -> GroupMember {
     fixture.store.group_member(JOBS, connection, Arc::new(|| {})).expect("the group is there")
 }
 
-fn pull(fixture: &Fixture, member: &GroupMember, messages: usize) -> Vec<Pulled> {
-    let mut pulled: Vec<Pulled> = Vec::new();
-    while pulled.len() < messages {
-        let budget = Budget { messages: messages - pulled.len(), bytes: usize::MAX };
-        let more = fixture.store.pull(member, budget).expect("the log is whole");
-        if more.is_empty() {
-            break;
-        }
-        pulled.extend(more);
-    }
-    pulled
-}
-
-fn texts(pulled: &[Pulled]) -> Vec<String> {
-    pulled.iter().map(|pulled| text(&pulled.entry.message)).collect()
-}
-
 fn take(fixture: &Fixture, connection: u64, pulled: &[Pulled]) {
     let taken = pulled.iter().map(|pulled| pulled.span).collect();
     let take = GroupTake { filter: JOBS.into(), member: connection, taken, ..GroupTake::default() };
