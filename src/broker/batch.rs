@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::mailbox::LiveMessage;
+use super::routes::Routes;
 use super::translate::Teller;
 use super::{Broker, group, translate};
 use crate::protocol::{ReasonCode, SubscribeFilter, TopicFilter};
@@ -53,12 +54,13 @@ impl Batch {
         let mut operations = Vec::new();
         let mut messages = Vec::new();
         let mut scratch = BytesMut::new();
+        let mut routes = Routes::new(&broker.store);
         let full = broker.store.is_full();
         for request in &requests {
             match request {
                 Request::Publish(incoming) => {
                     let message = translate::message(incoming, &owner.client_id, now);
-                    let targets = broker.store.route(&message.topic);
+                    let targets = routes.targets(&message.topic);
                     let wanted = !targets.is_empty();
                     // A QoS 2 identifier is kept by itself; a message that no stored session wants need not be. One
                     // whose SUBSCRIBE is on its way may: it is among the live ones already, and the committer matches

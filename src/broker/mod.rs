@@ -2,6 +2,7 @@
 //!
 //! - `registry`: who is connected, and take-over;
 //! - `batch`: a session's requests, as one transaction of the store;
+//! - `routes`: where a batch's messages go;
 //! - `group`: the groups of shared subscriptions, in the store's words;
 //! - `held`: what waits while the store cannot keep it;
 //! - `live` and `mailbox`: what reaches a connection without the store;
@@ -21,6 +22,7 @@ mod held;
 mod live;
 mod mailbox;
 mod registry;
+mod routes;
 mod translate;
 
 use std::sync::Arc;
