@@ -1,62 +1,13 @@
-//! What the store keeps in memory of sessions, filters and logs. Only the committer changes it.
-//!
-//! An offline session is a few hundred bytes here: what only some sessions have is boxed, and its messages are on the
-//! disk. The filters that durable sessions hold are in [`Routes`], apart and under a lock of their own, so that
-//! connections match publishes while the committer works.
-
-use std::collections::{BTreeSet, HashMap, HashSet};
+//! A stored session, as memory has it.
 
 use bytestring::ByteString;
-use foldhash::fast::{FixedState, RandomState};
-use smallvec::SmallVec;
 
-use crate::clock::TimeMark;
-use crate::groups::Group;
-use crate::quotas::Quotas;
 use crate::record::{Gap, GapsRow, Membership, SessionRow, SubscriptionRow};
-use crate::topics::{TopicTree, shared_filter};
+use crate::topics::shared_filter;
 use crate::{
-    Drops, EndedSession, Epoch, Exchange, Load, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan,
-    SessionId, Subscription, SubscriptionOptions, Targets, Will,
+    Drops, EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
+    Subscription, SubscriptionOptions, Will,
 };
-
-type Map<K, V> = HashMap<K, V, RandomState>;
-
-/// Everything but the routes.
-#[derive(Debug, Default)]
-pub(crate) struct Catalog {
-    pub(crate) sessions: Map<SessionId, Box<Session>>,
-    pub(crate) by_client: Map<ByteString, SessionId>,
-    pub(crate) filters: Map<ByteString, Filter>,
-    /// Logs of filters.
-    pub(crate) logs: Map<LogId, SharedLog>,
-    /// Groups of shared subscriptions, by the whole filter.
-    pub(crate) groups: Map<ByteString, Group>,
-    /// Where each log ends, for those that have been asked for.
-    pub(crate) heads: Map<LogId, Head>,
-    /// When detached sessions expire, in milliseconds since the Unix epoch.
-    pub(crate) expiries: BTreeSet<(u64, SessionId)>,
-    /// When wills are due, in milliseconds since the Unix epoch.
-    pub(crate) wills_due: BTreeSet<(u64, SessionId)>,
-    pub(crate) subscriptions: usize,
-    pub(crate) connected: usize,
-    /// The last LSN given out.
-    pub(crate) last: Lsn,
-    /// The next session or log.
-    pub(crate) next_id: u64,
-    /// Number of the last batch that was written, or is being put together.
-    pub(crate) commit: u64,
-    /// Sessions whose outbound state has changed since the logs were last looked at for trimming.
-    pub(crate) moved: HashSet<SessionId, FixedState>,
-    /// What was dropped, of all sessions that there were.
-    pub(crate) drops: Drops,
-    /// Who is how near its limit; `None` without limits.
-    pub(crate) quotas: Option<Quotas>,
-    /// Both clocks as the last batch that was written noted them.
-    pub(crate) time: TimeMark,
-    /// Groups of which something has been taken since.
-    pub(crate) moved_groups: HashSet<ByteString, FixedState>,
-}
 
 /// A stored session.
 #[derive(Debug)]
@@ -112,84 +63,6 @@ pub(crate) struct StoredSubscription {
     pub(crate) membership: Option<Membership>,
     /// Parts of the same log from before it went to QoS 0, as far as they are not read.
     pub(crate) earlier: Box<[Membership]>,
-}
-
-/// A filter that durable sessions hold, or have held while its log lives.
-#[derive(Debug)]
-pub(crate) struct Filter {
-    /// Sessions that subscribe to it with QoS 1 or 2.
-    pub(crate) holders: u32,
-    /// While the filter has no log of its own: whose log it writes to.
-    pub(crate) sole: SessionId,
-    pub(crate) log: Option<LogId>,
-}
-
-/// A filter's own log.
-#[derive(Debug)]
-pub(crate) struct SharedLog {
-    pub(crate) filter: ByteString,
-    /// Sessions that read a part of it.
-    pub(crate) members: HashSet<SessionId, FixedState>,
-}
-
-/// Where a log ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) last: Lsn,
-    /// How many messages it has had, and their bytes.
-    pub(crate) ordinal: u64,
-    pub(crate) running_bytes: u64,
-}
-
-impl Head {
-    pub(crate) fn load(&self) -> Load {
-        Load { messages: self.ordinal, bytes: self.running_bytes }
-    }
-}
-
-impl Catalog {
-    /// A number for a session or a log, never given out again.
-    pub(crate) fn take_id(&mut self) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        id
-    }
-
-    /// Readers whose sessions have come to have more waiting than their limit allows.
-    pub(crate) fn take_rung(&mut self) -> Vec<Reader> {
-        let Some(quotas) = &mut self.quotas else { return Vec::new() };
-        let rung = std::mem::take(&mut quotas.rung);
-        rung.into_iter().filter_map(|id| self.sessions.get(&id)?.reader.clone()).collect()
-    }
-
-    /// Puts the session into the order of expiries, or takes it out, as `present` says.
-    pub(crate) fn set_expiry(&mut self, id: SessionId, present: bool) {
-        let Some(deadline) = self.sessions.get(&id).and_then(|session| session.expires_at_millis()) else {
-            return;
-        };
-        if present {
-            self.expiries.insert((deadline, id));
-        } else {
-            self.expiries.remove(&(deadline, id));
-        }
-    }
-
-    /// Says when the session's will is due; `None`: not for now.
-    pub(crate) fn set_will_due(&mut self, id: SessionId, due_at_millis: Option<u64>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if let Some(before) = std::mem::replace(&mut session.will_due_at_millis, due_at_millis) {
-            self.wills_due.remove(&(before, id));
-        }
-        if let Some(due) = due_at_millis {
-            self.wills_due.insert((due, id));
-        }
-    }
-
-    /// When the next session expires or the next will is due.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let first = |deadlines: &BTreeSet<(u64, SessionId)>| deadlines.first().map(|(deadline, _)| *deadline);
-        [first(&self.expiries), first(&self.wills_due)].into_iter().flatten().min()
-    }
 }
 
 impl Session {
@@ -366,54 +239,5 @@ impl StoredSubscription {
         }
         self.earlier = parts.into();
         self.membership = membership;
-    }
-}
-
-/// The log that each filter writes to, as of one version.
-#[derive(Debug, Default)]
-pub(crate) struct Routes {
-    /// Grows with every change.
-    pub(crate) version: u64,
-    tree: TopicTree<LogId>,
-    /// Logs of groups: a filter may have several.
-    groups: TopicTree<SmallVec<[LogId; 2]>>,
-}
-
-impl Routes {
-    pub(crate) fn set(&mut self, filter: &str, log: LogId) {
-        self.version += 1;
-        self.tree.insert(filter, log);
-    }
-
-    pub(crate) fn remove(&mut self, filter: &str) {
-        self.version += 1;
-        self.tree.remove(filter);
-    }
-
-    /// A group's log, by the filter that the group divides.
-    pub(crate) fn add_group(&mut self, filter: &str, log: LogId) {
-        self.version += 1;
-        self.groups.get_or_insert_with(filter, SmallVec::new).push(log);
-    }
-
-    pub(crate) fn remove_group(&mut self, filter: &str, log: LogId) {
-        self.version += 1;
-        let Some(logs) = self.groups.get_mut(filter) else { return };
-        logs.retain(|known| *known != log);
-        if logs.is_empty() {
-            self.groups.remove(filter);
-        }
-    }
-
-    /// Where a publish goes; each log once, however many of its filters match.
-    pub(crate) fn targets(&self, topic: &str) -> Targets {
-        let mut logs: SmallVec<[LogId; 4]> = SmallVec::new();
-        self.tree.for_each_match(topic, |log| logs.push(*log));
-        self.groups.for_each_match(topic, |groups| logs.extend_from_slice(groups));
-        if logs.len() > 1 {
-            logs.sort_unstable();
-            logs.dedup();
-        }
-        Targets { version: self.version, logs }
     }
 }
