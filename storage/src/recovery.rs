@@ -154,9 +154,10 @@ pub(crate) fn load(engine: &dyn Engine, options: &Options, floors: &Floors) -> R
     }
     loader.sessions(&mut catalog)?;
     loader.subscriptions(&mut catalog)?;
-    loader.filters(&mut catalog)?;
+    let mut routes = Routes::default();
+    loader.filters(&mut catalog, &mut routes)?;
     loader.flow(&mut catalog)?;
-    let routes = loader.hold_filters(&mut catalog)?;
+    loader.hold_filters(&mut catalog, &mut routes)?;
     let mut sessions: Vec<SessionId> = catalog.sessions.keys().copied().collect();
     sessions.sort_unstable();
     for id in sessions {
@@ -214,15 +215,14 @@ impl Loader<'_> {
     fn sessions(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
         self.each(keys::SESSION, |key, row| {
             let client_id =
-                ByteString::try_from(key).map_err(|_| DecodeError::Malformed("client identifier"))?;
+                std::str::from_utf8(key).map_err(|_| DecodeError::Malformed("client identifier"))?;
             let row = record::decode_session(row)?;
             let id = SessionId(row.id);
             if id.0 == 0 || id.0 >= catalog.next_id || catalog.sessions.contains_key(&id) {
                 return Err(DecodeError::Malformed("session number"));
             }
             catalog.connected += usize::from(row.connected);
-            catalog.by_client.insert(client_id.clone(), id);
-            catalog.sessions.insert(id, Box::new(Session::new(client_id, row)));
+            catalog.insert(id, Session::new(client_id.into(), row));
             Ok(())
         })
     }
@@ -238,21 +238,13 @@ impl Loader<'_> {
                 // Most sessions have one.
                 session.subscriptions.reserve_exact(1);
             }
-            session.subscriptions.push(StoredSubscription {
-                filter: filter.into(),
-                options: row.options,
-                start: row.start,
-                held: row.held,
-                retained_scan: row.retained_scan.map(Box::new),
-                membership: row.membership,
-                earlier: row.earlier.into(),
-            });
+            session.subscriptions.push(StoredSubscription::new(filter, row));
             catalog.subscriptions += 1;
             Ok(())
         })
     }
 
-    fn filters(&self, catalog: &mut Catalog) -> Result<(), OpenError> {
+    fn filters(&self, catalog: &mut Catalog, routes: &mut Routes) -> Result<(), OpenError> {
         self.each(keys::FILTER, |key, row| {
             let filter = ByteString::try_from(key).map_err(|_| DecodeError::Malformed("filter"))?;
             let group = shared_filter(&filter).map(|_| record::decode_group(row)).transpose()?;
@@ -267,8 +259,7 @@ impl Loader<'_> {
                 let group = Group::recovered(row).ok_or(DecodeError::Malformed("group"))?;
                 catalog.groups.insert(filter.clone(), group);
             } else {
-                let known = Filter { holders: 0, sole: SessionId(0), log: Some(log) };
-                catalog.filters.insert(filter.clone(), known);
+                routes.recover(&filter, Filter { log, holders: 0, has_log: true });
             }
             catalog.logs.insert(log, SharedLog { filter, members: Default::default() });
             Ok(())
@@ -296,9 +287,8 @@ impl Loader<'_> {
     }
 
     /// Who holds which filter, from the subscriptions.
-    fn hold_filters(&self, catalog: &mut Catalog) -> Result<Routes, OpenError> {
-        let mut routes = Routes::default();
-        let Catalog { sessions, filters, logs, groups: known_groups, .. } = catalog;
+    fn hold_filters(&self, catalog: &mut Catalog, routes: &mut Routes) -> Result<(), OpenError> {
+        let Catalog { sessions, logs, groups: known_groups, .. } = catalog;
         for (id, session) in sessions.iter() {
             for subscription in &session.subscriptions {
                 let damaged = |reason| {
@@ -306,39 +296,36 @@ impl Loader<'_> {
                     self.damaged(keys::SUBSCRIPTION, &key, DecodeError::Malformed(reason))
                 };
                 for part in subscription.parts() {
-                    let log = logs.get_mut(&part.log).filter(|log| log.filter == subscription.filter);
+                    let log = logs.get_mut(&part.log).filter(|log| *log.filter == *subscription.filter);
                     log.ok_or_else(|| damaged("log of a filter"))?.members.insert(*id);
                 }
                 if subscription.is_shared() {
                     let log =
-                        known_groups.get(&subscription.filter).and_then(|group| logs.get_mut(&group.log));
+                        known_groups.get(&*subscription.filter).and_then(|group| logs.get_mut(&group.log));
                     log.ok_or_else(|| damaged("group of a shared subscription"))?.members.insert(*id);
                 }
                 if !subscription.is_holder() {
                     continue;
                 }
-                let filter = filters.entry(subscription.filter.clone()).or_insert(Filter {
-                    holders: 0,
-                    sole: *id,
-                    log: None,
-                });
+                let new = Filter { holders: 0, ..Filter::sole(*id) };
+                let filter = routes.recover(&subscription.filter, new);
                 filter.holders += 1;
-                if subscription.membership.map(|membership| membership.log) != filter.log
-                    || (filter.log.is_none() && filter.holders > 1)
+                if subscription.membership().map(|membership| membership.log) != filter.own_log()
+                    || (!filter.has_log && filter.holders > 1)
                 {
                     return Err(damaged("holder of a filter"));
                 }
-                routes.set(&subscription.filter, filter.log.unwrap_or(id.own_log()));
             }
         }
         // What nobody reads is dead: its record is all that is left.
-        logs.retain(|_, log| !log.members.is_empty());
-        filters.retain(|_, filter| filter.log.is_none_or(|log| logs.contains_key(&log)));
+        for (_, dead) in logs.extract_if(|_, log| log.members.is_empty()) {
+            routes.set(&dead.filter, None);
+        }
         known_groups.retain(|_, group| logs.contains_key(&group.log));
         for (filter, group) in known_groups.iter() {
             routes.add_group(shared_filter(filter).expect("only these have groups"), group.log);
         }
-        Ok(routes)
+        Ok(())
     }
 
     fn each(

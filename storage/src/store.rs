@@ -250,7 +250,7 @@ impl Store {
     pub fn session_drops(&self, client_id: &str) -> Option<Drops> {
         let shared = &self.handle.shared;
         let catalog = shared.catalog.lock();
-        let session = &catalog.sessions[catalog.by_client.get(client_id)?];
+        let session = &catalog.sessions[&catalog.of_client(client_id)?];
         let mut drops = session.drops.as_deref().cloned().unwrap_or_default();
         for (log, began) in session.gaps.iter().flat_map(|gaps| &gaps.began) {
             let known = catalog.heads.get(log).copied();
@@ -277,7 +277,7 @@ impl Store {
         let head = shared.head();
         let reading = {
             let catalog = shared.catalog.lock();
-            let Some(id) = catalog.by_client.get(client_id).copied() else { return Ok(None) };
+            let Some(id) = catalog.of_client(client_id) else { return Ok(None) };
             Reading::of(&catalog, id, catalog.sessions[&id].position)
         };
         reading.map(|reading| reading.backlog(shared, head)).transpose()
@@ -520,7 +520,7 @@ fn counts(shared: &Shared) -> Counts {
         sessions: catalog.sessions.len(),
         connected: catalog.connected,
         subscriptions: catalog.subscriptions,
-        filters: catalog.filters.len(),
+        filters: shared.routes.read().len(),
     }
 }
 

@@ -96,7 +96,7 @@ fn survey(catalog: &mut Catalog, shared: &Shared) -> Survey {
         survey.floors.push((own, session.floor(own, Lsn(0)), catalog.heads.get(&own).map(|head| head.last)));
         shared_logs.extend(session.memberships().map(|membership| membership.log));
         let groups = session.subscriptions.iter().filter(|subscription| subscription.is_shared());
-        let groups = groups.filter_map(|subscription| catalog.groups.get(&subscription.filter));
+        let groups = groups.filter_map(|subscription| catalog.groups.get(&*subscription.filter));
         shared_logs.extend(groups.map(|group| group.log));
         survey.exchanges.extend(lagging(id, session, shared));
     }

@@ -4,6 +4,7 @@
 //! disk. The filters that durable sessions hold are in [`Routes`], apart and under a lock of their own, so that
 //! connections match publishes while the committer works.
 
+mod clients;
 mod routes;
 mod session;
 
@@ -17,6 +18,7 @@ use crate::groups::Group;
 use crate::quotas::Quotas;
 use crate::{Drops, Load, LogId, Lsn, Reader, SessionId};
 
+pub(crate) use clients::Clients;
 pub(crate) use routes::{Filter, Routes};
 pub(crate) use session::{Exchanges, Session, StoredSubscription};
 
@@ -26,8 +28,7 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     pub(crate) sessions: Map<SessionId, Box<Session>>,
-    pub(crate) by_client: Map<ByteString, SessionId>,
-    pub(crate) filters: Map<ByteString, Filter>,
+    pub(crate) clients: Clients,
     /// Logs of filters.
     pub(crate) logs: Map<LogId, SharedLog>,
     /// Groups of shared subscriptions, by the whole filter.
@@ -87,6 +88,23 @@ impl Catalog {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+
+    /// The session of a client.
+    pub(crate) fn of_client(&self, client_id: &str) -> Option<SessionId> {
+        self.clients.get(client_id, &self.sessions)
+    }
+
+    /// Adds a session.
+    pub(crate) fn insert(&mut self, id: SessionId, session: Session) {
+        self.sessions.insert(id, Box::new(session));
+        self.clients.insert(id, &self.sessions);
+    }
+
+    /// Takes a session out.
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Box<Session>> {
+        self.clients.remove(id, &self.sessions);
+        self.sessions.remove(&id)
     }
 
     /// Readers whose sessions have come to have more waiting than their limit allows.

@@ -1,6 +1,6 @@
 //! A stored session, as memory has it.
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use crate::record::{Gap, GapsRow, Membership, SessionRow, SubscriptionRow};
 use crate::topics::shared_filter;
@@ -12,7 +12,7 @@ use crate::{
 /// A stored session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) client_id: ByteString,
+    pub(crate) client_id: CompactString,
     pub(crate) epoch: Epoch,
     pub(crate) detached_at_millis: u64,
     /// Messages at or below may have been sent although the position does not say so.
@@ -52,21 +52,27 @@ pub(crate) struct Exchanges {
 
 #[derive(Debug)]
 pub(crate) struct StoredSubscription {
-    pub(crate) filter: ByteString,
+    pub(crate) filter: CompactString,
     pub(crate) options: SubscriptionOptions,
     /// Since when messages have been kept for it, once `held`; its first SUBSCRIBE before that.
     pub(crate) start: Lsn,
     /// It has been held with QoS 1 or 2, now or before: what came for it since `start` may wait in a log.
     pub(crate) held: bool,
-    pub(crate) retained_scan: Option<Box<RetainedScan>>,
-    /// The part of its filter's own log that it reads, as it was last held.
-    pub(crate) membership: Option<Membership>,
-    /// Parts of the same log from before it went to QoS 0, as far as they are not read.
-    pub(crate) earlier: Box<[Membership]>,
+    /// What it reads beside its session's own log; most read nothing else.
+    reads: Option<Box<Reads>>,
+}
+
+/// What a subscription reads beside its session's own log.
+#[derive(Debug, Default)]
+struct Reads {
+    retained_scan: Option<RetainedScan>,
+    membership: Option<Membership>,
+    /// Parts of the filter's own log from before it went to QoS 0, as far as they are not read.
+    earlier: Vec<Membership>,
 }
 
 impl Session {
-    pub(crate) fn new(client_id: ByteString, row: SessionRow) -> Session {
+    pub(crate) fn new(client_id: CompactString, row: SessionRow) -> Session {
         Session {
             client_id,
             epoch: Epoch(row.epoch),
@@ -113,11 +119,11 @@ impl Session {
     }
 
     pub(crate) fn ended(&self) -> EndedSession {
-        EndedSession { client_id: self.client_id.clone() }
+        EndedSession { client_id: self.client_id.as_str().into() }
     }
 
     pub(crate) fn find(&self, filter: &str) -> Result<usize, usize> {
-        self.subscriptions.binary_search_by(|subscription| (*subscription.filter).cmp(filter))
+        self.subscriptions.binary_search_by(|subscription| subscription.filter.as_str().cmp(filter))
     }
 
     pub(crate) fn gaps(&self) -> &[Gap] {
@@ -192,24 +198,63 @@ impl Session {
 }
 
 impl StoredSubscription {
+    pub(crate) fn new(filter: &str, row: SubscriptionRow) -> StoredSubscription {
+        let SubscriptionRow { options, start, held, retained_scan, membership, earlier } = row;
+        let reads = Reads { retained_scan, membership, earlier };
+        let mut new = StoredSubscription { filter: filter.into(), options, start, held, reads: None };
+        new.set_reads(reads);
+        new
+    }
+
     pub(crate) fn row(&self) -> SubscriptionRow {
         SubscriptionRow {
             options: self.options,
             start: self.start,
             held: self.held,
-            retained_scan: self.retained_scan.as_deref().cloned(),
-            membership: self.membership,
-            earlier: self.earlier.to_vec(),
+            retained_scan: self.retained_scan().cloned(),
+            membership: self.membership(),
+            earlier: self.reads.as_ref().map(|reads| reads.earlier.clone()).unwrap_or_default(),
         }
     }
 
     pub(crate) fn subscription(&self) -> Subscription {
         Subscription {
-            filter: self.filter.clone(),
+            filter: self.filter.as_str().into(),
             options: self.options,
             start: self.start,
-            retained_scan: self.retained_scan.as_deref().cloned(),
+            retained_scan: self.retained_scan().cloned(),
         }
+    }
+
+    /// How far the retained messages of its SUBSCRIBE have been read; `None`: to the end.
+    pub(crate) fn retained_scan(&self) -> Option<&RetainedScan> {
+        self.reads.as_ref()?.retained_scan.as_ref()
+    }
+
+    pub(crate) fn set_retained_scan(&mut self, scan: Option<RetainedScan>) {
+        let mut reads = self.take_reads();
+        reads.retained_scan = scan;
+        self.set_reads(reads);
+    }
+
+    /// The part of its filter's own log that it reads, as it was last held.
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        self.reads.as_ref()?.membership
+    }
+
+    pub(crate) fn set_membership(&mut self, membership: Option<Membership>) {
+        let mut reads = self.take_reads();
+        reads.membership = membership;
+        self.set_reads(reads);
+    }
+
+    fn take_reads(&mut self) -> Reads {
+        self.reads.take().map(|reads| *reads).unwrap_or_default()
+    }
+
+    fn set_reads(&mut self, reads: Reads) {
+        let any = reads.retained_scan.is_some() || reads.membership.is_some() || !reads.earlier.is_empty();
+        self.reads = any.then(|| Box::new(reads));
     }
 
     /// Whether its session holds the filter by itself: not at QoS 0, and not as a member of a group.
@@ -224,7 +269,8 @@ impl StoredSubscription {
 
     /// The parts of its filter's own log that it reads.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Membership> {
-        self.earlier.iter().copied().chain(self.membership)
+        let reads = self.reads.as_deref().into_iter();
+        reads.flat_map(|reads| reads.earlier.iter().copied().chain(reads.membership))
     }
 
     /// It is held once more after it had gone to QoS 0: what waits of the part before stays its own.
@@ -237,7 +283,7 @@ impl StoredSubscription {
             let oldest = parts.remove(0);
             parts[0].from = oldest.from;
         }
-        self.earlier = parts.into();
-        self.membership = membership;
+        let retained_scan = self.take_reads().retained_scan;
+        self.set_reads(Reads { retained_scan, membership, earlier: parts });
     }
 }

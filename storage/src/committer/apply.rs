@@ -7,7 +7,7 @@ use crate::shared::Shared;
 use crate::sweep::ExpiredRetained;
 use crate::{
     Answer, DropReason, Dropped, LogId, Lsn, Operation, Outbound, Publish, PublishedWill, RetainedChange,
-    SessionId, Targets, Transaction,
+    RetainedScan, SessionId, Targets, Transaction,
 };
 
 use super::Applied;
@@ -241,15 +241,12 @@ impl<'a> Apply<'a> {
         let session = self.session(id);
         let Ok(at) = session.find(filter) else { return };
         let subscription = &mut session.subscriptions[at];
-        let Some(scan) = subscription.retained_scan.as_deref_mut() else { return };
-        if scan.through != through {
+        if subscription.retained_scan().is_none_or(|scan| scan.through != through) {
             // The filter has been subscribed again since: its new scan knows nothing of the old one's progress.
             return;
         }
-        match after_topic {
-            Some(topic) => scan.after_topic = topic.to_owned(),
-            None => subscription.retained_scan = None,
-        }
+        let scan = after_topic.map(|topic| RetainedScan { through, after_topic: topic.to_owned() });
+        subscription.set_retained_scan(scan);
         let row = record::encode_subscription(&subscription.row());
         self.batch.put(keys::SUBSCRIPTION, &keys::subscription(id, filter), row);
     }

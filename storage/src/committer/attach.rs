@@ -15,7 +15,7 @@ use super::Apply;
 
 impl Apply<'_> {
     pub(super) fn attach(&mut self, attach: Attach, answers: &mut Vec<Answer>) {
-        let known = self.catalog.by_client.get(&attach.client_id).copied();
+        let known = self.catalog.of_client(&attach.client_id);
         if let Some(id) = known
             && !attach.clean_start
             && self.can_resume(id, attach.now_millis)
@@ -79,7 +79,6 @@ impl Apply<'_> {
     fn create(&mut self, attach: Attach) -> SessionId {
         let id = SessionId(self.catalog.take_id());
         self.shared.floors.add(id.own_log());
-        let client_id = own(&attach.client_id);
         let row = SessionRow {
             id: id.0,
             epoch: 1,
@@ -92,10 +91,9 @@ impl Apply<'_> {
             will: attach.will.as_ref().map(own_will),
             will_due_at_millis: None,
         };
-        let mut session = Session::new(client_id.clone(), row);
+        let mut session = Session::new((&*attach.client_id).into(), row);
         session.position = self.catalog.last;
-        self.catalog.sessions.insert(id, Box::new(session));
-        self.catalog.by_client.insert(client_id, id);
+        self.catalog.insert(id, session);
         self.catalog.connected += 1;
         self.batch.touch(id).session = true;
         id
@@ -165,8 +163,7 @@ impl Apply<'_> {
         self.retire_reader(id);
         self.catalog.set_expiry(id, false);
         self.catalog.set_will_due(id, None);
-        let session = self.catalog.sessions.remove(&id).expect("the caller knows that the session exists");
-        self.catalog.by_client.remove(&session.client_id);
+        let session = self.catalog.remove(id).expect("the caller knows that the session exists");
         self.catalog.connected -= usize::from(session.connected);
         self.catalog.moved.remove(&id);
         self.batch.forget(id);

@@ -141,9 +141,10 @@ impl Restore<'_> {
     }
 
     fn filters(&self) -> Vec<Row> {
-        let logs = self.catalog.filters.iter().filter_map(|(filter, known)| {
-            Some((filter.as_bytes().to_vec(), Some(record::encode_filter(known.log?))))
-        });
+        let is_a_groups = |filter| self.catalog.groups.contains_key(filter);
+        let logs = self.catalog.logs.iter().filter(|(_, known)| !is_a_groups(&known.filter));
+        let logs =
+            logs.map(|(log, known)| (known.filter.as_bytes().to_vec(), Some(record::encode_filter(*log))));
         let groups = self.catalog.groups.iter();
         let groups = groups
             .map(|(filter, group)| (filter.as_bytes().to_vec(), Some(record::encode_group(&group.row()))));

@@ -139,7 +139,7 @@ fn rows(store: &Store) -> BTreeMap<SessionId, String> {
             (*id, text)
         })
         .collect();
-    let mut logs: Vec<_> = catalog.filters.iter().map(|(filter, known)| (filter, known.log)).collect();
+    let mut logs: Vec<_> = catalog.logs.iter().map(|(log, known)| (*log, known.filter.clone())).collect();
     logs.sort();
     let mut groups: Vec<_> = catalog.groups.iter().map(|(filter, group)| (filter, group.row())).collect();
     groups.sort_by_key(|(filter, _)| (*filter).clone());

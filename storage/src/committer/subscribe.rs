@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use crate::catalog::{Filter, Head, SharedLog, StoredSubscription};
 use crate::groups::OPEN_END;
 use crate::keys;
-use crate::record::{self, Membership};
+use crate::record::{self, Membership, SubscriptionRow};
 use crate::topics::shared_filter;
 use crate::{Exchange, LogId, NewSubscription, RetainedScan, SessionId, Subscribed};
 
@@ -34,20 +34,19 @@ impl Apply<'_> {
             Ok(at) | Err(at) => at,
         };
         if found.is_err() {
-            let unheld = StoredSubscription {
-                filter: own(&wanted.filter),
+            let unheld = SubscriptionRow {
                 options: crate::SubscriptionOptions { qos: 0, ..wanted.options },
                 start: last,
                 held: false,
                 retained_scan: None,
                 membership: None,
-                earlier: Box::default(),
+                earlier: Vec::new(),
             };
             if session.subscriptions.is_empty() {
                 // Most sessions have one.
                 session.subscriptions.reserve_exact(1);
             }
-            session.subscriptions.insert(at, unheld);
+            session.subscriptions.insert(at, StoredSubscription::new(&wanted.filter, unheld));
             self.catalog.subscriptions += 1;
         }
         if shared_filter(&wanted.filter).is_some() {
@@ -63,7 +62,7 @@ impl Apply<'_> {
         let sends_retained = wanted.retain_handling == 0 || (wanted.retain_handling == 1 && !existed);
         if sends_retained && !subscription.is_shared() {
             let scan = RetainedScan { through: last, after_topic: String::new() };
-            subscription.retained_scan = Some(Box::new(scan));
+            subscription.set_retained_scan(Some(scan));
         }
         let answer = Subscribed { existed, subscription: subscription.subscription() };
         self.put_subscription(id, at);
@@ -93,10 +92,10 @@ impl Apply<'_> {
                 }
             }
             (true, false) => {
-                if let Some(membership) = &mut self.session(id).subscriptions[at].membership {
-                    membership.until = last;
-                    let log = membership.log;
-                    self.released(id, log);
+                let subscription = &mut self.session(id).subscriptions[at];
+                if let Some(membership) = subscription.membership() {
+                    subscription.set_membership(Some(Membership { until: last, ..membership }));
+                    self.released(id, membership.log);
                 }
                 self.release(&filter);
             }
@@ -105,42 +104,35 @@ impl Apply<'_> {
     }
 
     /// One more session holds a filter; gives the part of the filter's log that is its, if the filter has one.
-    fn hold(&mut self, id: SessionId, filter: &ByteString) -> Option<Membership> {
+    fn hold(&mut self, id: SessionId, filter: &str) -> Option<Membership> {
         let from = self.catalog.last;
-        let Some(known) = self.catalog.filters.get_mut(filter) else {
-            self.catalog.filters.insert(filter.clone(), Filter { holders: 1, sole: id, log: None });
-            self.route(filter, Some(id.own_log()));
+        let Some(mut known) = self.shared.routes.read().get(filter) else {
+            self.route(filter, Some(Filter::sole(id)));
             return None;
         };
+        if !known.has_log {
+            known.log = self.give_own_log(filter, SessionId(known.log.0));
+            known.has_log = true;
+        }
         known.holders += 1;
-        let (holders, log, sole) = (known.holders, known.log, known.sole);
-        let log = match log {
-            Some(log) if holders == 1 => {
-                self.route(filter, Some(log));
-                log
-            }
-            Some(log) => log,
-            None => self.give_own_log(filter, sole),
-        };
-        self.catalog.logs.get_mut(&log).expect("a filter's log is known").members.insert(id);
-        Some(Membership { log, from, until: OPEN_END })
+        self.route(filter, Some(known));
+        self.catalog.logs.get_mut(&known.log).expect("a filter's log is known").members.insert(id);
+        Some(Membership { log: known.log, from, until: OPEN_END })
     }
 
     /// The filter has had one holder, and gets its own log for it and the next.
-    fn give_own_log(&mut self, filter: &ByteString, sole: SessionId) -> LogId {
+    fn give_own_log(&mut self, filter: &str, sole: SessionId) -> LogId {
         let from = self.catalog.last;
         let log = LogId(self.catalog.take_id());
         self.shared.floors.add(log);
         self.catalog.heads.insert(log, Head::default());
         let members = HashSet::from_iter([sole]);
-        self.catalog.logs.insert(log, SharedLog { filter: filter.clone(), members });
-        self.catalog.filters.get_mut(filter).expect("the caller has found it").log = Some(log);
+        self.catalog.logs.insert(log, SharedLog { filter: filter.into(), members });
         self.batch.put(keys::FILTER, filter.as_bytes(), record::encode_filter(log));
-        self.route(filter, Some(log));
 
         let session = self.session(sole);
         let at = session.find(filter).expect("who holds a filter subscribes to it");
-        session.subscriptions[at].membership = Some(Membership { log, from, until: OPEN_END });
+        session.subscriptions[at].set_membership(Some(Membership { log, from, until: OPEN_END }));
         self.put_subscription(sole, at);
         self.batch.touch(sole).reader = true;
         self.joined(sole, log);
@@ -148,15 +140,11 @@ impl Apply<'_> {
     }
 
     /// One session less holds a filter; its log stays for those who read what is in it.
-    fn release(&mut self, filter: &ByteString) {
-        let known = self.catalog.filters.get_mut(filter).expect("a filter that is held is known");
+    fn release(&mut self, filter: &str) {
+        let known = self.shared.routes.read().get(filter);
+        let mut known = known.expect("a filter that is held is known");
         known.holders -= 1;
-        if known.holders == 0 {
-            if known.log.is_none() {
-                self.catalog.filters.remove(filter);
-            }
-            self.route(filter, None);
-        }
+        self.route(filter, Some(known).filter(|known| known.holders > 0 || known.has_log));
     }
 
     pub(super) fn unsubscribe(&mut self, id: SessionId, filters: &[ByteString]) -> Vec<bool> {
@@ -174,7 +162,7 @@ impl Apply<'_> {
         parts.reverse();
         parts.iter().for_each(|part| self.unsubscribed(id, part));
         let group = self.catalog.groups.get(filter).map(|group| group.log);
-        if let Some(log) = group.or(subscription.membership.map(|membership| membership.log)) {
+        if let Some(log) = group.or(subscription.membership().map(|membership| membership.log)) {
             self.hold_open_exchanges(id, log);
         }
         self.leave(id, &subscription);
@@ -214,17 +202,17 @@ impl Apply<'_> {
     /// A session no longer has a subscription. A log that nobody reads ends.
     pub(super) fn leave(&mut self, id: SessionId, subscription: &StoredSubscription) {
         if subscription.is_shared() {
-            return self.leave_group(id, &subscription.filter);
+            return self.leave_group(id, &subscription.filter.as_str().into());
         }
         if subscription.is_holder() {
             self.release(&subscription.filter);
         }
-        let Some(membership) = subscription.membership else { return };
+        let Some(membership) = subscription.membership() else { return };
         let log = self.catalog.logs.get_mut(&membership.log).expect("a log that is read is known");
         log.members.remove(&id);
         if log.members.is_empty() {
             self.catalog.logs.remove(&membership.log);
-            self.catalog.filters.remove(&subscription.filter);
+            self.route(&subscription.filter, None);
             self.log_ended(membership.log);
             self.catalog.heads.remove(&membership.log);
             self.batch.ended_logs.push(membership.log);
@@ -235,12 +223,9 @@ impl Apply<'_> {
         }
     }
 
-    fn route(&mut self, filter: &str, log: Option<LogId>) {
+    fn route(&mut self, filter: &str, known: Option<Filter>) {
         let mut routes = self.shared.routes.write();
-        match log {
-            Some(log) => routes.set(filter, log),
-            None => routes.remove(filter),
-        }
+        routes.set(filter, known);
         self.version = routes.version;
     }
 

@@ -7,10 +7,11 @@
 //! A topic may have 65,536 levels. The tree keeps its nodes in one vector and walks them with a list of its own, so
 //! that neither a subscription nor a publish can exhaust the stack.
 
-use std::collections::HashMap;
+mod children;
 
-use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
+
+use children::Children;
 
 /// Whether a topic filter matches a topic name.
 pub fn topic_matches(filter: &str, topic: &str) -> bool {
@@ -48,8 +49,7 @@ pub struct TopicTree<T> {
 #[derive(Debug)]
 struct Node<T> {
     parent: u32,
-    /// Children by name; most nodes have few, and a leaf has none and allocates nothing.
-    children: HashMap<Box<str>, u32, RandomState>,
+    children: Children,
     /// The child for `+`.
     plus: u32,
     /// The value of the filter that ends here.
@@ -69,7 +69,7 @@ impl<T> Default for TopicTree<T> {
 
 impl<T> Node<T> {
     fn new(parent: u32) -> Node<T> {
-        Node { parent, children: HashMap::default(), plus: NONE, value: None, below: None }
+        Node { parent, children: Children::None, plus: NONE, value: None, below: None }
     }
 
     fn is_unused(&self) -> bool {
@@ -160,7 +160,7 @@ impl<T> TopicTree<T> {
                 open.push((node.plus, next));
             }
             if let Some(child) = node.children.get(level) {
-                open.push((*child, next));
+                open.push((child, next));
             }
         }
     }
@@ -181,7 +181,7 @@ impl<T> TopicTree<T> {
                 "#" => return Some((index, true)),
                 "+" if node.plus != NONE => node.plus,
                 "+" => return None,
-                name => *node.children.get(name)?,
+                name => node.children.get(name)?,
             };
         }
         Some((index, false))
@@ -204,7 +204,7 @@ impl<T> TopicTree<T> {
         let known = if level == "+" {
             Some(node.plus).filter(|plus| *plus != NONE)
         } else {
-            node.children.get(level).copied()
+            node.children.get(level)
         };
         if let Some(index) = known {
             return index;
@@ -226,7 +226,7 @@ impl<T> TopicTree<T> {
         if plus {
             node.plus = index;
         } else {
-            node.children.insert(level.into(), index);
+            node.children.insert(level, index);
         }
         index
     }
