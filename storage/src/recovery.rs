@@ -163,7 +163,7 @@ pub(crate) fn load(engine: &dyn Engine, options: &Options, floors: &Floors) -> R
     for id in sessions {
         floors.add(id.own_log());
         catalog.set_expiry(id, true);
-        let due = catalog.sessions[&id].will_due_at_millis;
+        let due = catalog.sessions[&id].rare.will_due_at_millis;
         catalog.set_will_due(id, due);
         catalog.moved.insert(id);
     }
@@ -274,8 +274,8 @@ impl Loader<'_> {
             match kind {
                 Flow::Outbound => drop(session.set_outbound(record::decode_outbound(row)?)),
                 Flow::Inbound => session.set_inbound(record::decode_inbound(row)?),
-                Flow::Gaps => session.gaps = Some(Box::new(record::decode_gaps(row)?)),
-                Flow::Drops => session.drops = Some(Box::new(record::decode_drops(row)?)),
+                Flow::Gaps => session.rare.gaps = Some(Box::new(record::decode_gaps(row)?)),
+                Flow::Drops => session.rare.drops = Some(Box::new(record::decode_drops(row)?)),
                 // Behind the outbound state in the order of the keys.
                 Flow::Held(packet_id) => {
                     let held = (packet_id, record::decode_held_lsn(row)?);

@@ -251,8 +251,8 @@ impl Store {
         let shared = &self.handle.shared;
         let catalog = shared.catalog.lock();
         let session = &catalog.sessions[&catalog.of_client(client_id)?];
-        let mut drops = session.drops.as_deref().cloned().unwrap_or_default();
-        for (log, began) in session.gaps.iter().flat_map(|gaps| &gaps.began) {
+        let mut drops = session.rare.drops.as_deref().cloned().unwrap_or_default();
+        for (log, began) in session.rare.gaps.iter().flat_map(|gaps| &gaps.began) {
             let known = catalog.heads.get(log).copied();
             let head = known.map_or_else(|| shared.end_of_log(*log), Ok).unwrap_or_default();
             let passed = head.load().beyond(*began).messages;

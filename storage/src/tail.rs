@@ -3,6 +3,7 @@
 //! One bound for all logs; the oldest commit goes first. A reader that has read everything up to what was let go
 //! reads here, without touching RocksDB; the others read from the disk.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
@@ -21,7 +22,43 @@ pub(crate) struct Tail {
     /// Everything above is here.
     complete_above: Lsn,
     commits: VecDeque<Commit>,
-    logs: HashMap<LogId, VecDeque<FinishedBlock>, FixedState>,
+    logs: HashMap<LogId, Blocks, FixedState>,
+}
+
+/// What is here of a log, in order. Of most of many logs that is one block, which needs no list.
+#[derive(Debug)]
+enum Blocks {
+    One(FinishedBlock),
+    Many(VecDeque<FinishedBlock>),
+}
+
+impl Blocks {
+    fn len(&self) -> usize {
+        match self {
+            Blocks::One(_) => 1,
+            Blocks::Many(blocks) => blocks.len(),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<&FinishedBlock> {
+        match self {
+            Blocks::One(only) => (at == 0).then_some(only),
+            Blocks::Many(blocks) => blocks.get(at),
+        }
+    }
+
+    /// How many of the first ones `precedes` is true of.
+    fn partition_point(&self, precedes: impl Fn(&FinishedBlock) -> bool) -> usize {
+        match self {
+            Blocks::One(only) => usize::from(precedes(only)),
+            Blocks::Many(blocks) => blocks.partition_point(precedes),
+        }
+    }
+
+    /// Those from `first` on.
+    fn from(&self, first: usize) -> impl Iterator<Item = &FinishedBlock> {
+        (first..self.len()).map_while(|at| self.get(at))
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +96,18 @@ impl Tail {
         for (log, block) in blocks {
             self.bytes += block.record.len() + BLOCK_OVERHEAD;
             logs.push(log);
-            self.logs.entry(log).or_default().push_back(block);
+            match self.logs.entry(log) {
+                Entry::Vacant(vacant) => drop(vacant.insert(Blocks::One(block))),
+                Entry::Occupied(mut known) => match known.get_mut() {
+                    Blocks::Many(blocks) => blocks.push_back(block),
+                    one => {
+                        let Blocks::One(first) = std::mem::replace(one, Blocks::Many(VecDeque::new())) else {
+                            unreachable!("many are taken above")
+                        };
+                        *one = Blocks::Many(VecDeque::from([first, block]));
+                    }
+                },
+            }
         }
         if !logs.is_empty() {
             self.commits.push_back(Commit { last, logs });
@@ -69,13 +117,7 @@ impl Tail {
             && let Some(commit) = self.commits.pop_front()
         {
             for log in commit.logs {
-                let blocks =
-                    self.logs.get_mut(&log).expect("a log has a block for each time that a commit names it");
-                let block =
-                    blocks.pop_front().expect("a log has a block for each time that a commit names it");
-                if blocks.is_empty() {
-                    self.logs.remove(&log);
-                }
+                let block = self.pop(log).expect("a log has a block for each time that a commit names it");
                 self.bytes -= block.record.len() + BLOCK_OVERHEAD;
                 dropped.push(block);
             }
@@ -84,18 +126,30 @@ impl Tail {
         dropped
     }
 
+    /// Takes the first block of a log out.
+    fn pop(&mut self, log: LogId) -> Option<FinishedBlock> {
+        let Entry::Occupied(mut known) = self.logs.entry(log) else { return None };
+        match known.get_mut() {
+            Blocks::Many(blocks) if blocks.len() > 1 => blocks.pop_front(),
+            _ => match known.remove() {
+                Blocks::One(only) => Some(only),
+                Blocks::Many(mut blocks) => blocks.pop_front(),
+            },
+        }
+    }
+
     /// What a pass over `after < lsn <= through` of a log would read.
     pub(crate) fn view(&self, log: LogId, after: Lsn, through: Lsn, budget: Budget) -> View {
         let blocks = self.logs.get(&log);
         let complete = after >= self.complete_above
-            || blocks.and_then(VecDeque::front).is_some_and(|first| after >= first.previous);
+            || blocks.and_then(|blocks| blocks.get(0)).is_some_and(|first| after >= first.previous);
         if !complete {
             return View::OnDisk;
         }
         let Some(blocks) = blocks else { return View::Blocks { records: Vec::new(), through } };
         let first = blocks.partition_point(|block| block.last <= after);
         let (mut records, mut bytes) = (Vec::new(), 0);
-        for block in blocks.range(first..) {
+        for block in blocks.from(first) {
             records.push(block.record.clone());
             bytes += block.record.len();
             if block.last >= through {
@@ -117,7 +171,7 @@ impl Tail {
         let block = match blocks.get(at) {
             Some(block) if at > 0 || block.previous <= lsn => block,
             Some(_) => return None,
-            None => blocks.back()?,
+            None => blocks.get(blocks.len() - 1)?,
         };
         Some((block.record.clone(), block.last))
     }
@@ -136,7 +190,7 @@ mod tests {
     use crate::record::BlockBuilder;
 
     fn block(previous: u64, lsn: u64) -> FinishedBlock {
-        let mut builder = BlockBuilder::new(0, 0, Lsn(previous), Lsn(lsn - 1));
+        let mut builder = BlockBuilder::new(0, 0, Lsn(previous), Lsn(lsn - 1), 100);
         builder.push(Lsn(lsn), &[0; 100], None);
         builder.finish()
     }

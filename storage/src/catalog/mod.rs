@@ -5,6 +5,7 @@
 //! connections match publishes while the committer works.
 
 mod clients;
+mod rare;
 mod routes;
 mod session;
 
@@ -129,7 +130,11 @@ impl Catalog {
     /// Says when the session's will is due; `None`: not for now.
     pub(crate) fn set_will_due(&mut self, id: SessionId, due_at_millis: Option<u64>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if let Some(before) = std::mem::replace(&mut session.will_due_at_millis, due_at_millis) {
+        let before = session.rare.will_due_at_millis;
+        if before != due_at_millis {
+            session.rare.will_due_at_millis = due_at_millis;
+        }
+        if let Some(before) = before {
             self.wills_due.remove(&(before, id));
         }
         if let Some(due) = due_at_millis {

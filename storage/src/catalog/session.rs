@@ -2,11 +2,12 @@
 
 use compact_str::CompactString;
 
-use crate::record::{Gap, GapsRow, Membership, SessionRow, SubscriptionRow};
+use super::rare::{Rare, Rarely};
+use crate::record::{Gap, Membership, SessionRow, SubscriptionRow};
 use crate::topics::shared_filter;
 use crate::{
-    Drops, EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
-    Subscription, SubscriptionOptions, Will,
+    EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
+    Subscription, SubscriptionOptions,
 };
 
 /// A stored session.
@@ -24,20 +25,13 @@ pub(crate) struct Session {
     pub(crate) keep_alive: u16,
     pub(crate) protocol_level: u8,
     pub(crate) connected: bool,
+    /// It was made since the store was opened: its own log is empty until the catalog has a head for it.
+    pub(crate) is_new: bool,
     /// By filter.
     pub(crate) subscriptions: Vec<StoredSubscription>,
     pub(crate) exchanges: Option<Box<Exchanges>>,
     pub(crate) inbound: Option<Box<PacketIdSet>>,
-    pub(crate) will: Option<Box<Will>>,
-    /// What was dropped of its messages.
-    pub(crate) drops: Option<Box<Drops>>,
-    /// Parts of its logs that it passes over.
-    pub(crate) gaps: Option<Box<GapsRow>>,
-    /// QoS 2 identifiers of publishes that were refused. Sets of identifiers that its connection sent before it knew
-    /// still have them.
-    pub(crate) refused: Option<Box<PacketIdSet>>,
-    /// When the will is due, in milliseconds since the Unix epoch; `None` while its connection lasts.
-    pub(crate) will_due_at_millis: Option<u64>,
+    pub(crate) rare: Rarely,
     /// Of the current attachment.
     pub(crate) reader: Option<Reader>,
 }
@@ -84,14 +78,15 @@ impl Session {
             keep_alive: row.keep_alive,
             protocol_level: row.protocol_level,
             connected: row.connected,
+            is_new: false,
             subscriptions: Vec::new(),
             exchanges: None,
             inbound: None,
-            will: row.will.map(Box::new),
-            drops: None,
-            gaps: None,
-            refused: None,
-            will_due_at_millis: row.will_due_at_millis,
+            rare: Rarely::from(Rare {
+                will: row.will.map(Box::new),
+                will_due_at_millis: row.will_due_at_millis,
+                ..Rare::default()
+            }),
             reader: None,
         }
     }
@@ -106,8 +101,8 @@ impl Session {
             detached_at_millis: self.detached_at_millis,
             unsaved_through: self.unsaved_through,
             keep_alive: self.keep_alive,
-            will: self.will.as_deref().cloned(),
-            will_due_at_millis: self.will_due_at_millis,
+            will: self.rare.will.as_deref().cloned(),
+            will_due_at_millis: self.rare.will_due_at_millis,
         }
     }
 
@@ -127,7 +122,7 @@ impl Session {
     }
 
     pub(crate) fn gaps(&self) -> &[Gap] {
-        self.gaps.as_deref().map_or(&[], |row| &row.gaps)
+        self.rare.gaps.as_deref().map_or(&[], |row| &row.gaps)
     }
 
     /// Where it reads on that has come to `position`: behind the gap that begins there, unless that still grows.

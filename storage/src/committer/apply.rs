@@ -104,7 +104,7 @@ impl<'a> Apply<'a> {
                 let session = self.session(id);
                 // The connection may not know yet what was refused. Its client does, as soon as it is told, and uses the
                 // identifier for another message: a restarted broker must not take that for a repeated one.
-                for packet_id in session.refused.iter().flat_map(|refused| refused.iter()) {
+                for packet_id in session.rare.refused.iter().flat_map(|refused| refused.iter()) {
                     inbound.remove(packet_id);
                 }
                 session.set_inbound(inbound);
@@ -178,10 +178,10 @@ impl<'a> Apply<'a> {
         let (Some(id), Some(packet_id)) = (session, packet_id) else { return };
         let Some(session) = self.catalog.sessions.get_mut(&id) else { return };
         if refused {
-            session.refused.get_or_insert_default().insert(packet_id);
-        } else if let Some(known) = &mut session.refused {
+            session.rare.refused.get_or_insert_default().insert(packet_id);
+        } else if let Some(known) = &mut session.rare.refused {
             known.remove(packet_id);
-            session.refused = session.refused.take().filter(|known| !known.is_empty());
+            session.rare.refused = session.rare.refused.take().filter(|known| !known.is_empty());
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a> Apply<'a> {
         if dropped.is_zero() {
             return;
         }
-        self.session(id).drops.get_or_insert_default().add(reason, dropped);
+        self.session(id).rare.drops.get_or_insert_default().add(reason, dropped);
         self.batch.touch(id).drops = true;
         self.count_in_total(reason, dropped);
     }
@@ -276,6 +276,9 @@ impl<'a> Apply<'a> {
 pub(super) fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
     if let Some(head) = catalog.heads.get(&log) {
         return *head;
+    }
+    if catalog.sessions.get(&SessionId(log.0)).is_some_and(|session| session.is_new) {
+        return Head::default();
     }
     match shared.end_of_log(log) {
         Ok(head) => head,

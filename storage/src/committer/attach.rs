@@ -70,7 +70,7 @@ impl Apply<'_> {
         session.session_expiry_interval = attach.session_expiry_interval;
         session.protocol_level = attach.protocol_level;
         session.keep_alive = attach.keep_alive;
-        session.will = attach.will.as_ref().map(|will| Box::new(own_will(will)));
+        session.rare.will = attach.will.as_ref().map(|will| Box::new(own_will(will)));
         let handed = self.hand_over(id);
         self.recheck(id);
         handed
@@ -93,6 +93,7 @@ impl Apply<'_> {
         };
         let mut session = Session::new((&*attach.client_id).into(), row);
         session.position = self.catalog.last;
+        session.is_new = true;
         self.catalog.insert(id, session);
         self.catalog.connected += 1;
         self.batch.touch(id).session = true;
@@ -112,7 +113,8 @@ impl Apply<'_> {
         }
         let session = self.session(id);
         session.reader = Some(reader.clone());
-        session.refused = None;
+        session.rare.refused = None;
+        session.rare.settle();
         AttachedSession {
             id,
             epoch: session.epoch,
@@ -126,10 +128,10 @@ impl Apply<'_> {
 
     pub(super) fn detach(&mut self, id: SessionId, detach: &Detach, answers: &mut Vec<Answer>) {
         if detach.will == WillFate::Forget {
-            self.session(id).will = None;
+            self.session(id).rare.will = None;
         }
         if detach.session_expiry_interval == 0 {
-            if detach.will == WillFate::Keep && self.session(id).will.is_some() {
+            if detach.will == WillFate::Keep && self.session(id).rare.will.is_some() {
                 // It stays as it is: whoever opens the store next finds that its connection was interrupted.
                 return;
             }
@@ -148,10 +150,11 @@ impl Apply<'_> {
         if detach.will == WillFate::Publish {
             self.let_will_fall_due(id, detach.now_millis);
         }
+        self.session(id).rare.settle();
     }
 
     fn let_will_fall_due(&mut self, id: SessionId, now_millis: u64) {
-        let due = self.session(id).will.as_ref().map(|will| will.due_at_millis(now_millis));
+        let due = self.session(id).rare.will.as_ref().map(|will| will.due_at_millis(now_millis));
         match due {
             Some(due) if due <= now_millis => self.publish_will(id, now_millis),
             due => self.catalog.set_will_due(id, due),
@@ -180,10 +183,10 @@ impl Apply<'_> {
         if let Some(quotas) = &mut self.catalog.quotas {
             quotas.forget(id);
         }
-        if session.gaps.is_some() {
+        if session.rare.gaps.is_some() {
             self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Gaps));
         }
-        if session.drops.is_some() {
+        if session.rare.drops.is_some() {
             self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Drops));
         }
         for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {

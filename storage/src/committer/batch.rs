@@ -125,7 +125,7 @@ impl Batch {
         }
         let head = &mut append.head;
         let block = append.filling.get_or_insert_with(|| {
-            BlockBuilder::new(head.ordinal, head.running_bytes, head.last, Lsn(lsn.0 - 1))
+            BlockBuilder::new(head.ordinal, head.running_bytes, head.last, Lsn(lsn.0 - 1), body.len())
         });
         block.push(lsn, body, expires_at_millis);
         head.last = lsn;
@@ -205,13 +205,13 @@ impl Batch {
             }
         }
         if touched.drops
-            && let Some(drops) = &session.drops
+            && let Some(drops) = &session.rare.drops
         {
             self.put(keys::FLOW, &keys::flow(id, Flow::Drops), record::encode_drops(drops));
         }
         if touched.gaps {
             let key = keys::flow(id, Flow::Gaps);
-            match &session.gaps {
+            match &session.rare.gaps {
                 Some(gaps) => self.put(keys::FLOW, &key, record::encode_gaps(gaps)),
                 None => self.delete(keys::FLOW, &key),
             }

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 1000;
 impl Apply<'_> {
     /// Ends a session and publishes its will [MQTT-3.1.3-9].
     pub(super) fn end_and_publish(&mut self, id: SessionId, now_millis: u64) -> EndedSession {
-        let will = self.session(id).will.take();
+        let will = self.session(id).rare.will.take();
         let ended = self.end(id);
         if let Some(will) = will {
             self.publish_will_message(*will, now_millis);
@@ -27,7 +27,10 @@ impl Apply<'_> {
     /// Publishes a session's will, if it has one.
     pub(super) fn publish_will(&mut self, id: SessionId, now_millis: u64) {
         self.catalog.set_will_due(id, None);
-        let Some(will) = self.session(id).will.take() else { return };
+        let session = self.session(id);
+        let will = session.rare.will.take();
+        session.rare.settle();
+        let Some(will) = will else { return };
         self.batch.touch(id).session = true;
         self.publish_will_message(*will, now_millis);
     }
@@ -96,7 +99,7 @@ impl Apply<'_> {
             let session = self.session(id);
             let ends_with_connection = session.session_expiry_interval == 0;
             if session.connected {
-                if ends_with_connection && session.will.is_none() {
+                if ends_with_connection && session.rare.will.is_none() {
                     ended.push(self.end(id));
                     continue;
                 }
@@ -117,7 +120,7 @@ impl Apply<'_> {
     /// A will whose connection has ended without a word is due after its delay.
     fn settle_will(&mut self, id: SessionId, gone_at: u64) {
         let session = self.session(id);
-        if let (Some(will), None) = (&session.will, session.will_due_at_millis) {
+        if let (Some(will), None) = (&session.rare.will, session.rare.will_due_at_millis) {
             let due = will.due_at_millis(gone_at);
             self.catalog.set_will_due(id, Some(due));
             self.batch.touch(id).session = true;
@@ -146,7 +149,7 @@ impl Session {
     /// Whether a will is overdue when its client returns: its time has passed, or its connection was fenced off before it
     /// could say anything.
     pub(super) fn owes_will(&self, now_millis: u64) -> bool {
-        match (&self.will, self.will_due_at_millis) {
+        match (&self.rare.will, self.rare.will_due_at_millis) {
             (Some(_), Some(due)) => due <= now_millis,
             (Some(will), None) => self.connected && will.delay_interval == 0,
             (None, _) => false,

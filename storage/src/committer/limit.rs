@@ -162,7 +162,7 @@ impl Apply<'_> {
         shared.dedup();
         let logs = logs.chain(shared).map(|log| (log, Measured { alarm: NEVER, ..Measured::default() }));
         let mut usage = Usage { at: GROWING, logs: logs.collect(), full: false, high: false };
-        let gaps = self.catalog.sessions[&id].gaps.as_deref();
+        let gaps = self.catalog.sessions[&id].rare.gaps.as_deref();
         if let Some(row) = gaps.filter(|row| row.gaps.last().is_some_and(|gap| gap.to == GROWING)) {
             usage.full = true;
             for (log, began) in &row.began {
@@ -271,7 +271,7 @@ impl Apply<'_> {
         let position = self.catalog.sessions[&id].position;
         let from = self.catalog.sessions[&id].pass_gaps(position.max(part.from));
         let head = self.head_now(part.log);
-        let growing = self.catalog.sessions[&id].gaps.as_deref();
+        let growing = self.catalog.sessions[&id].rare.gaps.as_deref();
         let began = growing
             .and_then(|row| row.began.iter().find(|(log, _)| *log == part.log))
             .map(|(_, began)| *began);
@@ -293,7 +293,7 @@ impl Apply<'_> {
         if let Some(began) = began {
             let dropped = Dropped { exactly: 0, shared_at_most: head.beyond(began).messages };
             self.count_drops(id, DropReason::SessionLimit, dropped);
-            let row = self.session(id).gaps.as_deref_mut().expect("the gap grows");
+            let row = self.session(id).rare.gaps.as_deref_mut().expect("the gap grows");
             row.began.retain(|(log, _)| *log != part.log);
             self.batch.touch(id).gaps = true;
         }
@@ -307,12 +307,12 @@ impl Apply<'_> {
     pub(super) fn moved(&mut self, id: SessionId) {
         let session = self.session(id);
         let position = session.position;
-        if let Some(row) = session.gaps.as_deref_mut() {
+        if let Some(row) = session.rare.gaps.as_deref_mut() {
             let before = row.gaps.len();
             row.gaps.retain(|gap| gap.to > position);
             if row.gaps.len() < before {
                 if row.gaps.is_empty() {
-                    session.gaps = None;
+                    session.rare.gaps = None;
                 }
                 self.batch.touch(id).gaps = true;
             }
@@ -479,7 +479,7 @@ impl Apply<'_> {
             let load = *measured.began.get_or_insert(head.load());
             began.push((*log, load));
         }
-        let row = self.session(id).gaps.get_or_insert_default();
+        let row = self.session(id).rare.gaps.get_or_insert_default();
         match row.gaps.last() {
             Some(gap) if gap.to == GROWING => {}
             before => {
@@ -496,12 +496,12 @@ impl Apply<'_> {
     /// Ends the gap that grows, and counts what it has passed over. Where it began and what was in it, if it had anything.
     fn end_gap(&mut self, id: SessionId) -> Option<(Lsn, Load)> {
         let last = self.catalog.last;
-        let began = std::mem::take(&mut self.session(id).gaps.as_deref_mut()?.began);
+        let began = std::mem::take(&mut self.session(id).rare.gaps.as_deref_mut()?.began);
         let mut passed = Load::default();
         for (log, began) in began {
             passed = passed.plus(self.head_now(log).beyond(began));
         }
-        let row = self.session(id).gaps.as_deref_mut()?;
+        let row = self.session(id).rare.gaps.as_deref_mut()?;
         let gap = row.gaps.last_mut()?;
         let from = gap.from;
         if passed.messages > 0 && last > from {
@@ -531,7 +531,7 @@ impl Apply<'_> {
         if session.pass_gaps(session.position.max(session.unsaved_through)) != settle.from {
             return;
         }
-        let row: &mut GapsRow = self.session(id).gaps.get_or_insert_default();
+        let row: &mut GapsRow = self.session(id).rare.gaps.get_or_insert_default();
         let Backlog { own, shared_at_most } = settle.dropped;
         row.gaps.retain(|gap| gap.to <= settle.from || gap.from > settle.through);
         let at = row.gaps.partition_point(|gap| gap.to < settle.from);

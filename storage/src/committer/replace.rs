@@ -161,10 +161,10 @@ impl Restore<'_> {
             if let Some(inbound) = &session.inbound {
                 put(Flow::Inbound, record::encode_inbound(inbound));
             }
-            if let Some(drops) = &session.drops {
+            if let Some(drops) = &session.rare.drops {
                 put(Flow::Drops, record::encode_drops(drops));
             }
-            if let Some(gaps) = &session.gaps {
+            if let Some(gaps) = &session.rare.gaps {
                 put(Flow::Gaps, record::encode_gaps(gaps));
             }
         }

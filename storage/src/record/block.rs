@@ -26,6 +26,9 @@ const BLOCK_ENTRIES: u32 = 256;
 /// … or this many bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
+/// The frame, the fields and what precedes an entry are no longer than this.
+const FIELDS_BYTES: usize = 64;
+
 #[derive(Encode, Decode)]
 struct Fields {
     first_ordinal: u64,
@@ -63,9 +66,16 @@ enum Deadline {
 
 impl BlockBuilder {
     /// `first_ordinal` and `running_bytes` count what the log had before; `previous` is its last LSN, and
-    /// `base` is below the first that will be pushed.
-    pub(crate) fn new(first_ordinal: u64, running_bytes: u64, previous: Lsn, base: Lsn) -> BlockBuilder {
-        let mut record = begin(512);
+    /// `base` is below the first that will be pushed, which has `body` bytes.
+    pub(crate) fn new(
+        first_ordinal: u64,
+        running_bytes: u64,
+        previous: Lsn,
+        base: Lsn,
+        body: usize,
+    ) -> BlockBuilder {
+        // Often it stays alone.
+        let mut record = begin(FIELDS_BYTES + body);
         put_fields(&Fields { first_ordinal, running_bytes, base }, &mut record);
         BlockBuilder { record, entries: 0, previous, last: base, deadline: Deadline::Empty }
     }

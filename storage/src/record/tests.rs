@@ -156,7 +156,7 @@ fn the_bytes_of_a_retained_message() {
 
 /// Two entries, LSNs 300 and 302.
 fn block() -> FinishedBlock {
-    let mut block = BlockBuilder::new(5, 1000, Lsn(200), Lsn(299));
+    let mut block = BlockBuilder::new(5, 1000, Lsn(200), Lsn(299), 100);
     block.push(Lsn(300), &encoded(&message()), Some(7));
     block.push(Lsn(302), b"xyz", Some(9));
     block.finish()
@@ -180,14 +180,14 @@ fn the_bytes_of_a_block() {
 
 #[test]
 fn a_block_is_full_in_time_and_never_expires_if_one_entry_does_not() {
-    let mut block = BlockBuilder::new(0, 0, Lsn(0), Lsn(0));
+    let mut block = BlockBuilder::new(0, 0, Lsn(0), Lsn(0), 100);
     assert!(block.has_room(usize::MAX), "a message of any size has a block to itself");
     block.push(Lsn(1), &[0; 60_000], Some(7));
     assert!(block.has_room(1000) && !block.has_room(10_000));
     block.push(Lsn(2), b"x", None);
     block.push(Lsn(3), b"x", Some(8));
     assert_eq!(block.finish().deadline, 0);
-    let mut block = BlockBuilder::new(0, 0, Lsn(0), Lsn(0));
+    let mut block = BlockBuilder::new(0, 0, Lsn(0), Lsn(0), 100);
     (1..=256).for_each(|lsn| block.push(Lsn(lsn), b"", None));
     assert!(!block.has_room(0));
 }

@@ -16,6 +16,10 @@ const LOG_BUFFER_BYTES: usize = 16 * MIB;
 const SMALL_BUFFER_BYTES: usize = 4 * MIB;
 /// Bound of the write-ahead log, and so of what is to be replayed after a crash.
 const WAL_BYTES: u64 = 128 * MIB as u64;
+/// So many flushed buffers of `log` are merged at once into the level below. Messages that are spread over many logs make each
+/// of them overlap all of that level, which is rewritten every time: the more at once, the less often. One log's
+/// messages overlap nothing, and are not rewritten at all.
+const LOG_MERGED_AT_ONCE: i32 = 8;
 /// Old files of `log` pass the compaction filter at least this often.
 const PERIODIC_COMPACTION_SECONDS: u64 = 24 * 60 * 60;
 
@@ -51,6 +55,7 @@ pub(super) fn family_options(name: &str, cache: &Cache, floors: Floors) -> rocks
         family.set_max_write_buffer_number(3);
         family.set_target_file_size_base(32 * MIB as u64);
         family.set_max_bytes_for_level_base(128 * MIB as u64);
+        family.set_level_zero_file_num_compaction_trigger(LOG_MERGED_AT_ONCE);
         family.set_periodic_compaction_seconds(PERIODIC_COMPACTION_SECONDS);
         family.set_compaction_filter_factory(floors);
         table.set_block_size(16 * KIB);
