@@ -183,16 +183,20 @@ impl Batch {
                         Done::Subscribed(filters.iter().flatten().map(grant).collect())
                     }
                 },
-                Request::Unsubscribe { filters, .. } => match answers.next() {
-                    Some(storage::Answer::Unsubscribed(existed)) => Done::Unsubscribed(existed),
-                    _ => {
-                        let remove = |filter: &TopicFilter| {
-                            let before = changed.insert(filter.as_str().to_owned(), None);
-                            before.unwrap_or_else(|| subscribed_since(filter.as_str())).is_some()
-                        };
-                        Done::Unsubscribed(filters.iter().map(remove).collect())
-                    }
-                },
+                Request::Unsubscribe { filters, .. } => {
+                    let existed = match answers.next() {
+                        Some(storage::Answer::Unsubscribed(existed)) => existed,
+                        _ => {
+                            let remove = |filter: &TopicFilter| {
+                                let before = changed.insert(filter.as_str().to_owned(), None);
+                                before.unwrap_or_else(|| subscribed_since(filter.as_str())).is_some()
+                            };
+                            filters.iter().map(remove).collect()
+                        }
+                    };
+                    // Of a session that is not stored nobody asks; and without a commit there is no place to tell.
+                    Done::Unsubscribed { existed, at: lsn.saturating_sub(publishes) }
+                }
                 _ => Done::Kept,
             });
         }

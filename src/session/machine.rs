@@ -23,7 +23,7 @@ use crate::kept::Kept;
 use crate::planted;
 use crate::protocol::{
     AckKind, ConnAck, Disconnect, DisconnectProperties, Packet, ProtocolVersion, ReasonCode, SubAck,
-    Subscribe, SubscribeFilter, UnsubAck, Unsubscribe,
+    Subscribe, SubscribeFilter, TopicFilter, UnsubAck, Unsubscribe,
 };
 
 /// Requests whose answers are outstanding; a packet above this waits in the socket.
@@ -402,8 +402,8 @@ impl Session {
             (Request::Subscribe { packet_id, identifier, filters }, Done::Subscribed(granted)) => {
                 self.subscribed(packet_id, identifier, filters, granted);
             }
-            (Request::Unsubscribe { packet_id, filters }, Done::Unsubscribed(existed)) => {
-                self.unsubscribed(packet_id, &filters, &existed);
+            (Request::Unsubscribe { packet_id, filters }, Done::Unsubscribed { existed, at }) => {
+                self.unsubscribed(packet_id, &filters, &existed, at);
             }
             (Request::SaveOutbound(_), _) => self.outbound.record_durable(&mut self.wire),
             (
@@ -445,7 +445,9 @@ impl Session {
                 self.scans.push(Scan { filter: name.clone(), through, after_topic });
             }
             let options = options_of(&filter, identifier);
-            self.note_lowered(&name, options.qos, granted.at);
+            if self.durable && options.qos == 0 {
+                self.subscriptions.give_up(&name, granted.at);
+            }
             self.subscriptions.insert(Subscription { filter: name, options, start: granted.start });
         }
         self.outbound.unpause();
@@ -454,8 +456,11 @@ impl Session {
         self.answer(&Packet::SubAck(suback));
     }
 
-    fn unsubscribed(&mut self, packet_id: u16, filters: &[crate::protocol::TopicFilter], existed: &[bool]) {
+    fn unsubscribed(&mut self, packet_id: u16, filters: &[TopicFilter], existed: &[bool], at: u64) {
         for filter in filters {
+            if self.durable {
+                self.subscriptions.give_up(filter.as_str(), at);
+            }
             self.subscriptions.remove(filter.as_str());
             self.scans.cancel(filter.as_str());
         }

@@ -3,7 +3,7 @@
 //!
 //! - [`connect`](Terms): what CONNECT asks for and gets;
 //! - `inbound`: what the client publishes; `outbound`: what it is sent;
-//! - `subscriptions`: what a message is to this session;
+//! - `subscriptions`: what a message is to this session; `given_up`: what was one of them lately;
 //! - `keep_alive`, `topic_alias`, `will`, `authentication`: a small machine each;
 //! - `machine`: one connection's session, that ties them together.
 
@@ -12,6 +12,7 @@ mod clock;
 mod connect;
 mod delivery;
 mod dropped;
+mod given_up;
 mod inbound;
 mod keep_alive;
 mod limits;

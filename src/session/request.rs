@@ -138,8 +138,13 @@ pub enum Done {
     Refused(ReasonCode),
     /// `Subscribe`: one for each filter that was not refused already.
     Subscribed(Vec<Granted>),
-    /// `Unsubscribe`: whether each filter was subscribed.
-    Unsubscribed(Vec<bool>),
+    /// `Unsubscribe`.
+    Unsubscribed {
+        /// Whether each filter was subscribed.
+        existed: Vec<bool>,
+        /// The last LSN before the UNSUBSCRIBE's place in the order.
+        at: u64,
+    },
     /// Everything else.
     Kept,
 }

@@ -4,6 +4,7 @@ use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use super::Delivery;
+use super::given_up::GivenUp;
 use crate::topics::{TopicTree, shared_filter, topic_matches};
 
 /// Options of a subscription, as the standard names them.
@@ -70,9 +71,8 @@ pub struct Subscriptions {
     index: Option<TopicTree<Subscription>>,
     /// Shared subscriptions, by filter: what their groups get is no concern of the others'.
     shared: Vec<Subscription>,
-    /// Filters that were lowered to QoS 0 on this connection, and the LSN up to which the session's logs have what they
-    /// matched.
-    lowered: Vec<(ByteString, u64)>,
+    /// Filters that were given up at QoS 1 or 2, or lowered to 0, on this connection.
+    given_up: GivenUp,
 }
 
 impl Subscriptions {
@@ -107,23 +107,24 @@ impl Subscriptions {
         true
     }
 
-    /// The one with this filter is lowered to QoS 0, behind this LSN.
-    pub(super) fn lowered(&mut self, filter: &ByteString, through: u64) {
-        self.lowered.retain(|(known, _)| known != filter);
-        self.lowered.push((filter.clone(), through));
+    /// The one with this filter goes, or goes to QoS 0, behind this LSN. What a stored session had from its logs up to there
+    /// it has from them all the same.
+    pub(super) fn give_up(&mut self, filter: &str, through: u64) {
+        let held = self.get(filter).filter(|held| held.options.qos > 0 && !held.is_shared());
+        if let Some((filter, start)) = held.map(|held| (held.filter.clone(), held.start)) {
+            self.given_up.insert(filter, start, through);
+        }
     }
 
-    /// Whether the logs have a message, though every subscription that wants it is at QoS 0: one that was higher is lowered by
-    /// now, or one that is higher does not want what its own client publishes, and the store asks nobody who that is.
+    /// Whether the logs have a message, though every subscription that wants it is at QoS 0: one that was higher is lowered or
+    /// gone by now, or one that is higher does not want what its own client publishes, and the store asks nobody who that is.
     pub(super) fn comes_from_logs(&self, delivery: &Delivery<'_>, lsn: u64) -> bool {
         if delivery.qos == 0 {
             return false;
         }
         let mut logged = false;
         self.for_each_match(delivery.topic, lsn, |held| logged |= held.options.qos > 0);
-        let had =
-            |(filter, through): &(ByteString, u64)| lsn <= *through && topic_matches(filter, delivery.topic);
-        logged || self.lowered.iter().any(had)
+        logged || self.given_up.had(delivery.topic, lsn)
     }
 
     /// Those in force.

@@ -1,7 +1,5 @@
 //! Messages that do not come from the session's logs: from the mailbox, and pulled from groups.
 
-use bytestring::ByteString;
-
 use super::Session;
 use crate::session::{Delivery, Now, Place, Taken};
 
@@ -31,15 +29,6 @@ impl Session {
         let place = Place { lsn, log: 0 };
         let taken = self.outbound.take(place, delivery, &grant, retain, &mut self.wire, now);
         self.outbound.count(taken)
-    }
-
-    /// A subscription is replaced by one at this QoS, behind this LSN. What a stored session had from its logs up to there it
-    /// still has from them, at QoS 0 now; the mailbox may have it as well.
-    pub(super) fn note_lowered(&mut self, filter: &ByteString, qos: u8, at: u64) {
-        let held = self.subscriptions.get(filter).map_or(0, |held| held.options.qos);
-        if self.durable && qos == 0 && held > 0 {
-            self.subscriptions.lowered(filter, at);
-        }
     }
 
     /// Takes a message that was pulled from the group of a shared subscription. `Unwanted`: the session is no member

@@ -120,7 +120,9 @@ impl Client {
             Request::Subscribe { filters, .. } => Done::Subscribed(
                 filters.iter().flatten().map(|_| Granted { start: 100, at: 100, retained: None }).collect(),
             ),
-            Request::Unsubscribe { filters, .. } => Done::Unsubscribed(vec![true; filters.len()]),
+            Request::Unsubscribe { filters, .. } => {
+                Done::Unsubscribed { existed: vec![true; filters.len()], at: 100 }
+            }
             _ => Done::Kept,
         };
         let done = batch.iter().map(answer).collect();

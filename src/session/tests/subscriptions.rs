@@ -167,3 +167,28 @@ fn what_no_local_keeps_from_the_higher_subscription_comes_from_the_log_alone() {
     assert_eq!(client.session.take_from_log(place, &message(2), client.now), Taken::Sent);
     assert_eq!(client.session.take_from_mailbox(2, None, &message(0), client.now), Taken::Sent);
 }
+
+/// Found by the simulator (seeds 32951 and 40717): what the subscription at QoS 2 had brought into the log before it was given
+/// up came from there, at QoS 0 for the one that was left, and from the mailbox.
+#[test]
+fn what_was_published_before_an_unsubscribe_comes_from_the_log_alone() {
+    let restored = Restored {
+        subscriptions: vec![subscription("#", 0), Subscription { start: 90, ..subscription("t", 2) }],
+        ..Restored::default()
+    };
+    let mut client = Client::new(&connect(ProtocolVersion::V5), Some(restored));
+    client.receive(unsubscribe("t"));
+    client.commit();
+    client.sent();
+    let mailbox = |client: &mut Client, lsn, delivery: &Delivery<'_>| {
+        client.session.take_from_mailbox(lsn, None, delivery, client.now)
+    };
+    // Answers come as of LSN 100. What was published before the subscription is in no log, and what is after it neither.
+    assert_eq!(mailbox(&mut client, 90, &message(2)), Taken::Sent);
+    assert_eq!(mailbox(&mut client, 100, &message(2)), Taken::Unwanted);
+    assert_eq!(client.take(100, 2), Taken::Sent);
+    let other = Delivery { topic: "u", ..message(2) };
+    assert_eq!(mailbox(&mut client, 100, &other), Taken::Sent);
+    assert_eq!(mailbox(&mut client, 100, &message(0)), Taken::Sent, "QoS 0 is in no log");
+    assert_eq!(mailbox(&mut client, 101, &message(2)), Taken::Sent);
+}
