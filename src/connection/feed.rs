@@ -61,10 +61,10 @@ impl Running {
         self.signal.notify_one();
     }
 
-    /// Takes back what may have been sent before the broker died, before the client says a word.
-    pub(super) async fn take_back(&mut self) {
-        let Some(log) = &self.log else { return };
-        let reader = log.reader.clone();
+    /// Takes back what may have been sent before the broker died, before the client says a word. `Some`: the disk gives nothing,
+    /// and it is to be called again after this time.
+    pub(super) async fn take_back(&mut self) -> Option<Duration> {
+        let reader = self.log.as_ref()?.reader.clone();
         'all: while let Some((after, through)) = self.session.to_take_back() {
             let reader = reader.clone();
             let read = blocking(&self.broker.store, move |store| {
@@ -72,11 +72,7 @@ impl Running {
             });
             let pass = match read.await {
                 Ok(pass) => pass,
-                Err(error) if error.passing().is_some() => {
-                    let pause = self.cannot_read(&error);
-                    tokio::time::sleep(pause).await;
-                    continue;
-                }
+                Err(error) if error.passing().is_some() => return Some(self.cannot_read(&error)),
                 Err(error) => {
                     tracing::error!(
                         client_id = &*self.owner.client_id,
@@ -99,6 +95,7 @@ impl Running {
             }
         }
         self.session.taken_back();
+        None
     }
 
     async fn resend(&mut self, exchanges: Vec<Exchange>) -> bool {
@@ -295,6 +292,9 @@ impl Running {
 
     /// Passes over what waits beyond a limit whose policy is to drop the oldest.
     pub(super) async fn drop_excess(&mut self) {
+        if self.session.to_take_back().is_some() {
+            return;
+        }
         let Some(log) = self.log.as_ref().filter(|log| log.reader.take_over_limit()) else { return };
         let reader = log.reader.clone();
         let position = storage::Lsn(self.session.position());

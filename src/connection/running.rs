@@ -140,8 +140,8 @@ where
     };
     running.subscribe_restored();
     running.join_groups(&[]);
-    running.take_back().await;
     let (mut reader, mut writer) = tokio::io::split(transport);
+    running.resume(&mut reader, &mut input, &mut claim, &mut shutdown).await;
     running.decode(&mut decoder, &mut input);
     let close = loop {
         running.turn().await;
@@ -198,6 +198,31 @@ impl LogFeed {
 }
 
 impl Running {
+    /// Takes back what may have been sent, however long the disk gives nothing, unless the connection ends meanwhile: the session
+    /// is then as it was found, and the next connection begins where this one began.
+    async fn resume<R>(
+        &mut self,
+        reader: &mut R,
+        input: &mut BytesMut,
+        claim: &mut Claim,
+        shutdown: &mut Shutdown,
+    ) where
+        R: AsyncRead + Unpin,
+    {
+        while let Some(pause) = self.take_back().await {
+            tokio::select! {
+                biased;
+                () = claim.taken_over() => self.session.disconnect(ReasonCode::SessionTakenOver), // [MQTT-3.1.4-3]
+                () = shutdown.requested() => self.session.disconnect(ReasonCode::ServerShuttingDown),
+                () = end_of(reader, input) => self.session.connection_lost(),
+                () = tokio::time::sleep(pause) => {}
+            }
+            if self.session.closing().is_some() {
+                return;
+            }
+        }
+    }
+
     /// Everything that can be done without waiting for the client.
     async fn turn(&mut self) {
         self.hear_committed();
@@ -514,6 +539,17 @@ fn unsubscribed(requests: &[Request]) -> Vec<ByteString> {
         _ => None,
     });
     filters.flatten().map(|filter| filter.as_byte_string().clone()).collect()
+}
+
+/// Waits for the end of what the client sends, and keeps what comes before, as far as there is room for it; cancel-safe.
+async fn end_of<R: AsyncRead + Unpin>(reader: &mut R, input: &mut BytesMut) {
+    while input.len() < *READ_BYTES.end() {
+        input.reserve(*READ_BYTES.start());
+        if !matches!(reader.read_buf(input).await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// One step: writes, or flushes when all is written. Says whether a flush is still due; cancel-safe.

@@ -14,6 +14,8 @@ use crate::shutdown::ShutdownTrigger;
 
 /// CONNECT of a 3.1.1 client with a stored session, and its CONNACK.
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01c";
+/// Whatever is waited for has come long before.
+const HANG: Duration = Duration::from_secs(60);
 /// SUBSCRIBE to `#` at QoS 1.
 const SUBSCRIBE: &[u8] = b"\x82\x06\x00\x01\x00\x01#\x01";
 
@@ -23,10 +25,17 @@ fn open(memory: &Memory) -> Store {
 
 /// A client of a broker over the store, which runs while its trigger is there.
 async fn connect(store: &Store, session_present: u8) -> (DuplexStream, ShutdownTrigger) {
+    let (running, surroundings) = broker(store, 256);
+    let mut client = dial(&surroundings).await;
+    expect(&mut client, &[0x20, 2, session_present, 0]).await;
+    (client, running)
+}
+
+fn broker(store: &Store, window: u16) -> (ShutdownTrigger, Surroundings) {
     let limits = Limits {
         maximum_packet_size: 1 << 20,
         receive_maximum: 4,
-        window: 256,
+        window,
         topic_alias_maximum: 8,
         outbound_topic_aliases: 8,
         maximum_session_expiry_interval: u32::MAX,
@@ -34,20 +43,23 @@ async fn connect(store: &Store, session_present: u8) -> (DuplexStream, ShutdownT
         maximum_keep_alive: 0,
     };
     let broker = Broker::new(store.clone(), limits, 1 << 20, CatchUpRates::default(), Methods::default());
-    let connect_timeout = Duration::from_secs(60);
+    let connect_timeout = HANG;
     let (running, shutdown) = crate::shutdown::channel();
-    let surroundings = Surroundings { broker, connect_timeout, shutdown };
+    (running, Surroundings { broker, connect_timeout, shutdown })
+}
+
+/// A connection whose CONNECT is sent.
+async fn dial(surroundings: &Surroundings) -> DuplexStream {
     let (mut client, server) = tokio::io::duplex(4096);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    tokio::spawn(serve(server, peer, Instant::now(), surroundings));
+    tokio::spawn(serve(server, peer, Instant::now(), surroundings.clone()));
     client.write_all(CONNECT).await.expect("sent");
-    expect(&mut client, &[0x20, 2, session_present, 0]).await;
-    (client, running)
+    client
 }
 
 async fn expect(client: &mut DuplexStream, bytes: &[u8]) {
     let mut found = vec![0; bytes.len()];
-    let read = tokio::time::timeout(Duration::from_secs(60), client.read_exact(&mut found));
+    let read = tokio::time::timeout(HANG, client.read_exact(&mut found));
     read.await.expect("it comes").expect("the connection lives");
     assert_eq!(found, bytes);
 }
@@ -81,4 +93,74 @@ async fn what_the_disk_does_not_give_is_read_again_until_it_does() {
     expect(&mut client, &[0x90, 3, 0, 1, 1]).await;
     expect(&mut client, b"\x33\x07\x00\x01t\x00\x02hi").await;
     assert_eq!(memory.failing_reads(), 0);
+}
+
+/// What waits for a disk that gives nothing still hears that it is to end: by the next connection of its client, by its client,
+/// and by a broker that stops. What may have been sent stays to be sent again, with DUP and its packet identifier.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_disk_that_gives_nothing_can_be_taken_over_closed_and_stopped() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let (running, surroundings) = broker(&store, 1);
+    let mut client = dial(&surroundings).await;
+    expect(&mut client, &[0x20, 2, 0, 0]).await;
+    client.write_all(SUBSCRIBE).await.expect("sent");
+    expect(&mut client, &[0x90, 3, 0, 1, 1]).await;
+    // Two messages to itself, of which the window has room for one: two PUBACKs and a PUBLISH, in whichever order.
+    client.write_all(b"\x32\x07\x00\x01t\x00\x01hi\x32\x07\x00\x01t\x00\x02ho").await.expect("sent");
+    let mut answers = [0; 4 + 4 + 9];
+    tokio::time::timeout(HANG, client.read_exact(&mut answers)).await.expect("they come").expect("it lives");
+    memory.crash(barnacle_storage::Survivors::All);
+    drop((client, running, surroundings, store));
+
+    let store = open(&memory);
+    let (running, surroundings) = broker(&store, 256);
+    memory.fail_reads(u64::MAX);
+    // The first is taken over, the second is closed by its client, the third by the broker.
+    let mut first = waiting(&surroundings, &memory).await;
+    let second = waiting(&surroundings, &memory).await;
+    ends(&mut first).await;
+    drop(second);
+    connected(&surroundings, 0).await;
+    let mut third = waiting(&surroundings, &memory).await;
+    running.trigger();
+    ends(&mut third).await;
+    connected(&surroundings, 0).await;
+    drop(surroundings);
+
+    memory.fail_reads(0);
+    let (mut client, _running) = connect(&store, 1).await;
+    expect(&mut client, b"\x3a\x07\x00\x01t\x00\x01hi\x3a\x07\x00\x01t\x00\x02ho").await;
+}
+
+/// A connection that is let in and waits for the disk.
+async fn waiting(surroundings: &Surroundings, memory: &Memory) -> DuplexStream {
+    let before = memory.failing_reads();
+    let client = dial(surroundings).await;
+    tokio::time::timeout(HANG, async {
+        while memory.failing_reads() == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it reads");
+    client
+}
+
+/// The broker ends the connection, whatever it says before.
+async fn ends(client: &mut DuplexStream) {
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(HANG, client.read_to_end(&mut rest));
+    end.await.expect("it is heard").expect("it ends in order");
+}
+
+/// Waits until so many clients are connected.
+async fn connected(surroundings: &Surroundings, clients: usize) {
+    tokio::time::timeout(HANG, async {
+        while surroundings.broker.registry.len() != clients {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is heard");
 }
