@@ -147,3 +147,35 @@ fn damage_at_the_end_of_a_log_is_told_and_no_ordinal_is_used_twice() {
     let report = Checker::open(directory.path()).expect("opens").check();
     assert!(report.is_clean(), "{:#?}", report.findings);
 }
+
+/// Where the file is to be kept, something is in the way: it is tried again until that is gone, though nobody compacts again.
+#[test]
+fn what_could_not_be_replaced_is_replaced_later_by_itself() {
+    let (fixture, [a, b, _]) = with_shared_files();
+    let (path, at) = find(fixture.directory.path(), &format!("b {:0>400}", MESSAGES / 2));
+    flip(&path, at + 100);
+    let in_the_way = fixture.directory.path().join("quarantine");
+    std::fs::write(&in_the_way, "no folder").expect("written");
+    let before = openings(fixture.directory.path());
+    compact(&fixture, &a);
+    // Opened to be mended, and once more as it was.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while openings(fixture.directory.path()) < before + 2 {
+        assert!(Instant::now() < patience, "nothing is tried: {:?}", fixture.store.health());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    fixture.publish("b/t", "meanwhile");
+    assert_eq!(fixture.store.statistics().damaged_files, 0);
+    std::fs::remove_file(&in_the_way).expect("it was in the way all the time");
+    replaced(&fixture);
+    let last = fixture.publish("b/t", "behind");
+    assert_eq!(fixture.store.health(), Health::Ok);
+    let pass = fixture.pass(&b, Lsn(0));
+    assert_eq!((pass.damaged.len(), pass.entries.last().map(|entry| entry.lsn)), (1, Some(last)));
+}
+
+/// How often the database has been opened: each time its log begins anew.
+fn openings(directory: &Path) -> usize {
+    let files = std::fs::read_dir(directory.join("rocksdb")).expect("there").flatten();
+    files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b"LOG.old")).count()
+}
