@@ -29,14 +29,6 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) resting: bool,
 }
 
-impl Surroundings<'_> {
-    fn end_session(&mut self, session: usize, now: u64) {
-        if self.oracle.end_session(session, now) {
-            self.trace.count("messages of a group left to others");
-        }
-    }
-}
-
 /// A client.
 pub(crate) struct Client {
     pub(crate) number: usize,
@@ -46,6 +38,10 @@ pub(crate) struct Client {
     link: Option<Link>,
     /// The last link, if it was left behind before CONNACK.
     unanswered_link: Option<Link>,
+    /// Links that it has left behind, and the broker has not.
+    old_links: Vec<Link>,
+    /// Sessions that have ended for the client, and may go on for the broker as long as these links do.
+    lingering: Vec<(usize, Vec<Link>)>,
     inbox: Vec<u8>,
     /// Number of the connection, of all that it ever had.
     connection: u64,
@@ -96,6 +92,8 @@ impl Client {
             random: Random::of(seed, "client", number as u64),
             link: None,
             unanswered_link: None,
+            old_links: Vec::new(),
+            lingering: Vec::new(),
             inbox: Vec::new(),
             connection: 0,
             online: false,
@@ -197,19 +195,39 @@ impl Client {
         self.send(&connect.encode());
     }
 
+    fn end_session(&mut self, session: usize, now: u64, around: &mut Surroundings<'_>) {
+        if around.oracle.end_session(session, now) {
+            around.trace.count("messages of a group left to others");
+        }
+        self.lingering.push((session, self.old_links.clone()));
+    }
+
+    /// As long as the broker has not noticed the end of a connection, the session that has ended with it is a member of its
+    /// groups, and what it is sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
+    fn look_after_old_links(&mut self, around: &mut Surroundings<'_>) {
+        self.old_links.retain(|link| !link.is_left());
+        let now = around.trace.events;
+        self.lingering.retain_mut(|(session, links)| {
+            around.oracle.leave_groups(*session, now);
+            links.retain(|link| !link.is_left());
+            !links.is_empty()
+        });
+    }
+
     /// Everything that it knows of its session goes: it has asked for another, or has been told that there is none.
     fn forget_session(&mut self, around: &mut Surroundings<'_>) {
         self.outgoing.clear();
         self.known = if self.known == Known::Absent { Known::Absent } else { Known::Unsure };
         if let Some(session) = self.session.take() {
             let now = around.trace.note(format_args!("c{} gives its session up", self.number));
-            around.end_session(session, now);
+            self.end_session(session, now, around);
         }
     }
 
     /// The connection is over for the client, for whatever reason.
     fn leave_behind(&mut self, around: &mut Surroundings<'_>) {
         let Some(link) = self.link.take() else { return };
+        self.old_links.push(link.clone());
         self.unanswered_link = Some(link).filter(|_| !self.online);
         if let (Some(number), false) = (self.will.take(), self.leaving) {
             let will = &mut around.oracle.messages[number];
@@ -276,6 +294,7 @@ impl Client {
 
     /// Looks at what has come, and answers.
     pub(crate) fn look(&mut self, around: &mut Surroundings<'_>) -> Judged {
+        self.look_after_old_links(around);
         let Some(link) = self.link.clone() else { return Ok(()) };
         if self.stalled > 0 && !around.resting {
             self.stalled -= 1;
@@ -365,7 +384,7 @@ impl Client {
             return Ok(());
         }
         if let Some(session) = self.session.take() {
-            around.end_session(session, now);
+            self.end_session(session, now, around);
         }
         self.outgoing.clear();
         let durable = self.lasts() && !(self.role.version == Version::V311 && self.wants_clean);

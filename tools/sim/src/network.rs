@@ -188,6 +188,11 @@ impl Link {
         }
     }
 
+    /// The broker has let go of it.
+    pub(crate) fn is_left(&self) -> bool {
+        self.0.lock().is_left
+    }
+
     /// The broker has let go of it, and nothing is on its way to the client.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.0.lock();

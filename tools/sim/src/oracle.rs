@@ -111,7 +111,7 @@ struct Received {
 pub(crate) struct Oracle {
     pub(crate) messages: Vec<Message>,
     pub(crate) sessions: Vec<Session>,
-    /// When a member of a group was last known to end or to leave.
+    /// When a member of a group last ended or left, as the broker sees it: until it notices, it sends to a member that is gone.
     group_left: BTreeMap<String, u64>,
     /// Who has got a QoS 2 message through a group.
     divided: BTreeMap<(String, usize), usize>,
@@ -123,17 +123,24 @@ impl Oracle {
         self.sessions.len() - 1
     }
 
-    /// `true`: it was a member of a group, and leaves QoS 1 messages of it to the others.
+    /// A session has ended for its client. `true`: it was a member of a group, and leaves QoS 1 messages of it to the others.
     pub(crate) fn end_session(&mut self, session: usize, now: u64) -> bool {
-        let session = &mut self.sessions[session];
-        session.ended = true;
+        self.sessions[session].ended = true;
+        self.leave_groups(session, now);
+        let session = &self.sessions[session];
         let mut leaves = false;
         for held in session.held.iter().filter(|held| group_of(&held.filter).is_some()) {
-            self.group_left.insert(held.filter.clone(), now);
             let mut open = session.open.values().filter_map(|number| self.messages.get(*number));
             leaves |= open.any(|message| message.qos == 1 && matches(&held.filter, &message.topic));
         }
         leaves
+    }
+
+    /// To the broker the session is a member of its groups until now.
+    pub(crate) fn leave_groups(&mut self, session: usize, now: u64) {
+        for held in self.sessions[session].held.iter().filter(|held| group_of(&held.filter).is_some()) {
+            self.group_left.insert(held.filter.clone(), now);
+        }
     }
 
     /// SUBSCRIBE is sent.
