@@ -1,5 +1,7 @@
 //! The session's own subscriptions: what one message is to it.
 
+use std::cell::RefCell;
+
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
@@ -69,16 +71,26 @@ pub struct Subscriptions {
     list: Vec<Subscription>,
     /// The same by what they match, once they are many.
     index: Option<TopicTree<Subscription>>,
+    /// The topic that was looked for in the index last: what comes next is often on the same.
+    recent: RefCell<Option<Recent>>,
     /// Shared subscriptions, by filter: what their groups get is no concern of the others'.
     shared: Vec<Subscription>,
     /// Filters that were given up at QoS 1 or 2, or lowered to 0, on this connection.
     given_up: GivenUp,
 }
 
+/// What matched a topic: options and start of each subscription.
+#[derive(Debug)]
+struct Recent {
+    topic: String,
+    matched: Vec<(SubscriptionOptions, u64)>,
+}
+
 impl Subscriptions {
     /// Adds one, or replaces the one with the same filter [MQTT-3.8.4-3].
     pub fn insert(&mut self, subscription: Subscription) {
         let shared = subscription.is_shared();
+        self.recent.take();
         if let Some(index) = self.index.as_mut().filter(|_| !shared) {
             index.insert(&subscription.filter, subscription.clone());
         }
@@ -101,6 +113,7 @@ impl Subscriptions {
         let list = if shared { &mut self.shared } else { &mut self.list };
         let Ok(at) = find(list, filter) else { return false };
         list.remove(at);
+        self.recent.take();
         if let Some(index) = self.index.as_mut().filter(|_| !shared) {
             index.remove(filter);
         }
@@ -123,7 +136,7 @@ impl Subscriptions {
             return false;
         }
         let mut logged = false;
-        self.for_each_match(delivery.topic, lsn, |held| logged |= held.options.qos > 0);
+        self.for_each_match(delivery.topic, lsn, |options| logged |= options.qos > 0);
         logged || self.given_up.had(delivery.topic, lsn)
     }
 
@@ -143,19 +156,23 @@ impl Subscriptions {
         find(list, filter).ok().map(|at| &list[at])
     }
 
-    /// Calls `found` with every subscription that matches a topic and began before an LSN, but for the shared ones.
-    fn for_each_match(&self, topic: &str, lsn: u64, mut found: impl FnMut(&Subscription)) {
-        match &self.index {
-            Some(index) => index.for_each_match(topic, |held| {
-                if held.start < lsn {
-                    found(held);
-                }
-            }),
-            None => {
-                let before = self.list.iter().filter(|held| held.start < lsn);
-                before.filter(|held| topic_matches(&held.filter, topic)).for_each(found);
-            }
+    /// Calls `found` with the options of every subscription that matches a topic and began before an LSN, but for the
+    /// shared ones.
+    fn for_each_match(&self, topic: &str, lsn: u64, mut found: impl FnMut(&SubscriptionOptions)) {
+        let Some(index) = &self.index else {
+            let before = self.list.iter().filter(|held| held.start < lsn);
+            return before
+                .filter(|held| topic_matches(&held.filter, topic))
+                .for_each(|held| found(&held.options));
+        };
+        let mut recent = self.recent.borrow_mut();
+        if recent.as_ref().is_none_or(|recent| recent.topic != topic) {
+            let mut matched = Vec::new();
+            index.for_each_match(topic, |held| matched.push((held.options, held.start)));
+            *recent = Some(Recent { topic: topic.to_owned(), matched });
         }
+        let matched = recent.iter().flat_map(|recent| &recent.matched);
+        matched.filter(|(_, start)| *start < lsn).for_each(|(options, _)| found(options));
     }
 
     /// Whether a subscription that began before a message matches its topic.
@@ -169,19 +186,19 @@ impl Subscriptions {
     /// subscriptions make one delivery, at the highest QoS, with all identifiers.
     pub(super) fn grant(&self, client_id: &str, delivery: &Delivery<'_>, lsn: u64) -> Option<Grant> {
         let mut grant: Option<Grant> = None;
-        self.for_each_match(delivery.topic, lsn, |held| {
-            if held.options.no_local && delivery.publisher == client_id {
+        self.for_each_match(delivery.topic, lsn, |options| {
+            if options.no_local && delivery.publisher == client_id {
                 return;
             }
-            let qos = delivery.qos.min(held.options.qos);
+            let qos = delivery.qos.min(options.qos);
             let grant = grant.get_or_insert_with(|| Grant {
                 qos,
                 retain_as_published: false,
                 identifiers: SmallVec::new(),
             });
             grant.qos = grant.qos.max(qos);
-            grant.retain_as_published |= held.options.retain_as_published;
-            grant.identifiers.extend(held.options.identifier);
+            grant.retain_as_published |= options.retain_as_published;
+            grant.identifiers.extend(options.identifier);
         });
         if let Some(grant) = &mut grant {
             // However they were found, a restarted broker comes to the same.
@@ -260,6 +277,27 @@ mod tests {
                 assert_eq!(many.matches(&topic, lsn), few.matches(&topic, lsn));
             }
         }
+    }
+
+    #[test]
+    fn what_the_last_topic_matched_is_looked_for_again_after_a_change() {
+        let mut many = Subscriptions::default();
+        for number in 0..40_u32 {
+            let filter = format!("{}/#", number % 20);
+            many.insert(Subscription { filter: filter.into(), ..subscription("", 1, number, 0) });
+        }
+        assert!(many.index.is_some());
+        let identifiers = |many: &Subscriptions| {
+            many.grant("you", &message("3/x", 1), 1).map(|grant| grant.identifiers.to_vec())
+        };
+        assert_eq!(identifiers(&many), Some(vec![23]));
+        assert_eq!(identifiers(&many), Some(vec![23]));
+        many.insert(subscription("+/x", 1, 90, 0));
+        assert_eq!(identifiers(&many), Some(vec![23, 90]));
+        assert!(many.remove("3/#"));
+        assert_eq!(identifiers(&many), Some(vec![90]));
+        assert!(many.remove("+/x"));
+        assert_eq!(identifiers(&many), None);
     }
 
     #[test]
