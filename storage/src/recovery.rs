@@ -279,7 +279,7 @@ impl Loader<'_> {
                 // Behind the outbound state in the order of the keys.
                 Flow::Held(packet_id) => {
                     let held = (packet_id, record::decode_held_lsn(row)?);
-                    session.exchanges.get_or_insert_with(Box::<Exchanges>::default).held.push(held);
+                    session.rare.exchanges.get_or_insert_with(Box::<Exchanges>::default).held.push(held);
                 }
             }
             Ok(())

@@ -261,7 +261,7 @@ fn settle_total(shared: &Shared) {
     {
         let catalog = shared.catalog.lock();
         for (id, session) in &catalog.sessions {
-            match &session.reader {
+            match &session.rare.reader {
                 Some(reader) if session.connected => reader.set_floor(floor),
                 _ => detached.extend(to_settle(&catalog, *id, session)),
             }

@@ -20,8 +20,9 @@ use crate::quotas::Quotas;
 use crate::{Drops, Load, LogId, Lsn, Reader, SessionId};
 
 pub(crate) use clients::Clients;
+pub(crate) use rare::Exchanges;
 pub(crate) use routes::{Filter, Routes};
-pub(crate) use session::{Exchanges, Session, StoredSubscription};
+pub(crate) use session::{Session, StoredSubscription};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -112,7 +113,7 @@ impl Catalog {
     pub(crate) fn take_rung(&mut self) -> Vec<Reader> {
         let Some(quotas) = &mut self.quotas else { return Vec::new() };
         let rung = std::mem::take(&mut quotas.rung);
-        rung.into_iter().filter_map(|id| self.sessions.get(&id)?.reader.clone()).collect()
+        rung.into_iter().filter_map(|id| self.sessions.get(&id)?.rare.reader.clone()).collect()
     }
 
     /// Puts the session into the order of expiries, or takes it out, as `present` says.

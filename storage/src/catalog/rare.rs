@@ -1,13 +1,17 @@
-//! What only some sessions have.
+//! What only some sessions have, and none that is away with nothing under way.
 
 use std::ops::{Deref, DerefMut};
 
 use crate::record::GapsRow;
-use crate::{Drops, PacketIdSet, Will};
+use crate::{Drops, Exchange, Lsn, PacketIdSet, Reader, Will};
 
 /// What only some sessions have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
+    /// Of the current attachment.
+    pub(crate) reader: Option<Reader>,
+    pub(crate) exchanges: Option<Box<Exchanges>>,
+    pub(crate) inbound: Option<Box<PacketIdSet>>,
     pub(crate) will: Option<Box<Will>>,
     /// When the will is due, in milliseconds since the Unix epoch; `None` while its connection lasts.
     pub(crate) will_due_at_millis: Option<u64>,
@@ -20,6 +24,14 @@ pub(crate) struct Rare {
     pub(crate) refused: Option<Box<PacketIdSet>>,
 }
 
+/// What a session has under way.
+#[derive(Debug, Default)]
+pub(crate) struct Exchanges {
+    pub(crate) open: Vec<Exchange>,
+    /// Exchanges with a copy of their own: packet identifier and LSN.
+    pub(crate) held: Vec<(u16, Lsn)>,
+}
+
 /// The same, in the place of a pointer: there are many sessions that have nothing of it. To change it makes it.
 #[derive(Debug, Default)]
 pub(crate) struct Rarely(Option<Box<Rare>>);
@@ -27,9 +39,10 @@ pub(crate) struct Rarely(Option<Box<Rare>>);
 impl Rarely {
     /// Lets go of it if nothing is in it.
     pub(crate) fn settle(&mut self) {
-        let Rare { will, will_due_at_millis, drops, gaps, refused } = &**self;
-        let none = will.is_none() && will_due_at_millis.is_none() && drops.is_none();
-        if none && gaps.is_none() && refused.is_none() {
+        let Rare { reader, exchanges, inbound, will, will_due_at_millis, drops, gaps, refused } = &**self;
+        let rests = reader.is_none() && exchanges.is_none() && inbound.is_none();
+        let has_no_will = will.is_none() && will_due_at_millis.is_none();
+        if rests && has_no_will && drops.is_none() && gaps.is_none() && refused.is_none() {
             self.0 = None;
         }
     }
@@ -47,8 +60,16 @@ impl Deref for Rarely {
     type Target = Rare;
 
     fn deref(&self) -> &Rare {
-        static NOTHING: Rare =
-            Rare { will: None, will_due_at_millis: None, drops: None, gaps: None, refused: None };
+        static NOTHING: Rare = Rare {
+            reader: None,
+            exchanges: None,
+            inbound: None,
+            will: None,
+            will_due_at_millis: None,
+            drops: None,
+            gaps: None,
+            refused: None,
+        };
         self.0.as_deref().unwrap_or(&NOTHING)
     }
 }

@@ -2,12 +2,12 @@
 
 use compact_str::CompactString;
 
-use super::rare::{Rare, Rarely};
+use super::rare::{Exchanges, Rare, Rarely};
 use crate::record::{Gap, Membership, SessionRow, SubscriptionRow};
 use crate::topics::shared_filter;
 use crate::{
-    EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, Reader, RetainedScan, SessionId,
-    Subscription, SubscriptionOptions,
+    EndedSession, Epoch, Exchange, LogId, Lsn, Outbound, PacketIdSet, RetainedScan, SessionId, Subscription,
+    SubscriptionOptions,
 };
 
 /// A stored session.
@@ -29,19 +29,7 @@ pub(crate) struct Session {
     pub(crate) is_new: bool,
     /// By filter.
     pub(crate) subscriptions: Vec<StoredSubscription>,
-    pub(crate) exchanges: Option<Box<Exchanges>>,
-    pub(crate) inbound: Option<Box<PacketIdSet>>,
     pub(crate) rare: Rarely,
-    /// Of the current attachment.
-    pub(crate) reader: Option<Reader>,
-}
-
-/// What a session has under way.
-#[derive(Debug, Default)]
-pub(crate) struct Exchanges {
-    pub(crate) open: Vec<Exchange>,
-    /// Exchanges with a copy of their own: packet identifier and LSN.
-    pub(crate) held: Vec<(u16, Lsn)>,
 }
 
 #[derive(Debug)]
@@ -80,14 +68,11 @@ impl Session {
             connected: row.connected,
             is_new: false,
             subscriptions: Vec::new(),
-            exchanges: None,
-            inbound: None,
             rare: Rarely::from(Rare {
                 will: row.will.map(Box::new),
                 will_due_at_millis: row.will_due_at_millis,
                 ..Rare::default()
             }),
-            reader: None,
         }
     }
 
@@ -139,11 +124,11 @@ impl Session {
 
     /// Whether it has an outbound state at all.
     pub(crate) fn has_outbound(&self) -> bool {
-        self.position > Lsn(0) || self.last_packet_id > 0 || self.exchanges.is_some()
+        self.position > Lsn(0) || self.last_packet_id > 0 || self.rare.exchanges.is_some()
     }
 
     pub(crate) fn outbound(&self) -> Outbound {
-        let open = self.exchanges.as_ref().map(|exchanges| exchanges.open.clone()).unwrap_or_default();
+        let open = self.rare.exchanges.as_ref().map(|exchanges| exchanges.open.clone()).unwrap_or_default();
         Outbound { position: self.position, last_packet_id: self.last_packet_id, open }
     }
 
@@ -152,7 +137,10 @@ impl Session {
         self.position = self.position.max(outbound.position);
         self.last_packet_id = outbound.last_packet_id;
         let Outbound { open, .. } = outbound;
-        let mut held = self.exchanges.take().map(|exchanges| exchanges.held).unwrap_or_default();
+        let mut held = Vec::new();
+        if self.rare.exchanges.is_some() {
+            held = self.rare.exchanges.take().map(|exchanges| exchanges.held).unwrap_or_default();
+        }
         let mut released = Vec::new();
         held.retain(|(packet_id, lsn)| {
             let needed = open.iter().any(|exchange| exchange.packet_id == *packet_id && exchange.lsn == *lsn);
@@ -162,18 +150,20 @@ impl Session {
             needed
         });
         if !(open.is_empty() && held.is_empty()) {
-            self.exchanges = Some(Box::new(Exchanges { open, held }));
+            self.rare.exchanges = Some(Box::new(Exchanges { open, held }));
         }
         released
     }
 
     pub(crate) fn set_inbound(&mut self, inbound: PacketIdSet) {
-        self.inbound = (!inbound.is_empty()).then(|| Box::new(inbound));
+        if !inbound.is_empty() || self.rare.inbound.is_some() {
+            self.rare.inbound = (!inbound.is_empty()).then(|| Box::new(inbound));
+        }
     }
 
     /// Open exchanges whose message has to be read from a log, should the client come back.
     pub(crate) fn exchanges_in_logs(&self) -> impl Iterator<Item = &Exchange> {
-        self.exchanges.iter().flat_map(|exchanges| {
+        self.rare.exchanges.iter().flat_map(|exchanges| {
             exchanges.open.iter().filter(|exchange| {
                 exchange.log != LogId::RETAINED
                     && !exchange.received

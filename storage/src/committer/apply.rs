@@ -253,7 +253,7 @@ impl<'a> Apply<'a> {
 
     /// Gives an exchange its own copy of its message.
     pub(super) fn hold_message(&mut self, id: SessionId, packet_id: u16, lsn: Lsn, body: &[u8]) {
-        let held = &mut self.session(id).exchanges.get_or_insert_with(Box::<Exchanges>::default).held;
+        let held = &mut self.session(id).rare.exchanges.get_or_insert_with(Box::<Exchanges>::default).held;
         held.retain(|(known, _)| *known != packet_id);
         held.push((packet_id, lsn));
         let key = keys::flow(id, Flow::Held(packet_id));

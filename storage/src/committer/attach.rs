@@ -112,7 +112,7 @@ impl Apply<'_> {
             reader.look_again();
         }
         let session = self.session(id);
-        session.reader = Some(reader.clone());
+        session.rare.reader = Some(reader.clone());
         session.rare.refused = None;
         session.rare.settle();
         AttachedSession {
@@ -122,7 +122,7 @@ impl Apply<'_> {
             subscriptions: session.subscriptions.iter().map(|stored| stored.subscription()).collect(),
             outbound: session.outbound(),
             sent_unsaved_through: Some(session.unsaved_through).filter(|through| *through > session.position),
-            inbound: session.inbound.as_deref().cloned().unwrap_or_else(PacketIdSet::default),
+            inbound: session.rare.inbound.as_deref().cloned().unwrap_or_else(PacketIdSet::default),
         }
     }
 
@@ -189,7 +189,7 @@ impl Apply<'_> {
         if session.rare.drops.is_some() {
             self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Drops));
         }
-        for (packet_id, _) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
+        for (packet_id, _) in session.rare.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
             self.batch.delete(keys::FLOW, &keys::flow(id, Flow::Held(*packet_id)));
         }
         self.log_ended(id.own_log());
@@ -200,7 +200,7 @@ impl Apply<'_> {
 
     /// The reader of an earlier attachment yields nothing any more.
     fn retire_reader(&mut self, id: SessionId) {
-        if let Some(reader) = self.session(id).reader.take() {
+        if let Some(reader) = self.session(id).rare.reader.take() {
             reader.fence();
             self.shared.readers.remove(&reader);
         }

@@ -199,7 +199,7 @@ impl Batch {
         }
         if touched.inbound {
             let key = keys::flow(id, Flow::Inbound);
-            match &session.inbound {
+            match &session.rare.inbound {
                 Some(inbound) => self.put(keys::FLOW, &key, record::encode_inbound(inbound)),
                 None => self.delete(keys::FLOW, &key),
             }
@@ -217,7 +217,7 @@ impl Batch {
             }
         }
         if touched.reader
-            && let Some(reader) = &session.reader
+            && let Some(reader) = &session.rare.reader
         {
             shared.readers.set_parts(reader, session.memberships().collect(), session.gaps());
         }

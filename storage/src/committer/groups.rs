@@ -128,7 +128,7 @@ impl Apply<'_> {
     /// A session has ended: what it took from its groups at QoS 1 and did not acknowledge goes back to them. What
     /// it may have been sent at QoS 2 goes to nobody else [MQTT-4.8.2-5].
     pub(super) fn return_exchanges(&mut self, id: SessionId, session: &Session) {
-        let Some(exchanges) = &session.exchanges else { return };
+        let Some(exchanges) = &session.rare.exchanges else { return };
         for exchange in exchanges.open.iter().filter(|exchange| !exchange.received) {
             let Some(filter) = self.group_of(exchange.log) else { continue };
             if exchange.qos == 2 {
@@ -145,12 +145,12 @@ impl Apply<'_> {
         if self.group_of(log).is_none() {
             return;
         }
-        let Some(exchanges) = self.session(id).exchanges.take() else { return };
+        let Some(exchanges) = self.session(id).rare.exchanges.take() else { return };
         let of_log = exchanges.open.iter().filter(|exchange| exchange.log == log && !exchange.received);
         for exchange in of_log.filter(|exchange| unsent.contains(&exchange.lsn)) {
             self.return_exchange(id, exchange, &exchanges);
         }
-        self.session(id).exchanges = Some(exchanges);
+        self.session(id).rare.exchanges = Some(exchanges);
     }
 
     /// The message of an exchange goes back to the group that it came from.

@@ -134,7 +134,7 @@ impl Apply<'_> {
 
     /// Where a session reads: its position, or as far as its connection says that it has got.
     fn reads_at(&self, session: &Session, limit: &Limit) -> Lsn {
-        let taken = session.reader.as_ref().map_or(Lsn(0), crate::Reader::taken);
+        let taken = session.rare.reader.as_ref().map_or(Lsn(0), crate::Reader::taken);
         let mut at = session.position.max(taken);
         if limit.policy == Policy::DropOldest && !session.connected {
             // What may have been sent is not to be dropped.

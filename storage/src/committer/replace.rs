@@ -158,7 +158,7 @@ impl Restore<'_> {
             if session.has_outbound() {
                 put(Flow::Outbound, record::encode_outbound(&session.outbound()));
             }
-            if let Some(inbound) = &session.inbound {
+            if let Some(inbound) = &session.rare.inbound {
                 put(Flow::Inbound, record::encode_inbound(inbound));
             }
             if let Some(drops) = &session.rare.drops {
@@ -170,7 +170,7 @@ impl Restore<'_> {
         }
         let mut quarantined = Vec::new();
         for (id, session) in &self.catalog.sessions {
-            for (packet_id, lsn) in session.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
+            for (packet_id, lsn) in session.rare.exchanges.iter().flat_map(|exchanges| &exchanges.held) {
                 let key = keys::flow(*id, Flow::Held(*packet_id));
                 if lost.contains(&key) {
                     let (row, damage) = self.held(*id, session, (*packet_id, *lsn), &key, &lost.reason)?;
@@ -197,7 +197,7 @@ impl Restore<'_> {
         if row.as_ref().is_some_and(is_whole) {
             return Ok((None, None));
         }
-        let open = session.exchanges.iter().flat_map(|exchanges| &exchanges.open);
+        let open = session.rare.exchanges.iter().flat_map(|exchanges| &exchanges.open);
         let exchange =
             open.into_iter().find(|exchange| exchange.packet_id == packet_id && exchange.lsn == lsn);
         let Some(exchange) = exchange.filter(|exchange| !exchange.received) else { return Ok((None, None)) };

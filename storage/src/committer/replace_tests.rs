@@ -135,7 +135,8 @@ fn rows(store: &Store) -> BTreeMap<SessionId, String> {
         .map(|(id, session)| {
             let subscriptions: Vec<_> = session.subscriptions.iter().map(|known| known.row()).collect();
             let outbound = session.outbound();
-            let text = format!("{:?} {subscriptions:?} {outbound:?} {:?}", session.row(*id), session.inbound);
+            let text =
+                format!("{:?} {subscriptions:?} {outbound:?} {:?}", session.row(*id), session.rare.inbound);
             (*id, text)
         })
         .collect();

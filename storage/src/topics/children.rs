@@ -1,17 +1,19 @@
-//! The children of a node of the topic tree, by name.
+//! The children of a node of the topic tree: their places, found by their names, which stand in the nodes themselves.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
-use compact_str::CompactString;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::Node;
 
 /// Most nodes have none or one, and there may be millions of them: a table is for those with more.
 #[derive(Debug, Default)]
 pub(super) enum Children {
     #[default]
     None,
-    One(Box<(CompactString, u32)>),
-    Many(Box<HashMap<CompactString, u32, RandomState>>),
+    One(u32),
+    Many(Box<HashTable<u32>>),
 }
 
 impl Children {
@@ -20,61 +22,48 @@ impl Children {
     }
 
     /// The child of this name.
-    pub(super) fn get(&self, name: &str) -> Option<u32> {
+    pub(super) fn get<T>(&self, name: &str, nodes: &[Node<T>], names: &RandomState) -> Option<u32> {
+        let is_it = |child: &u32| nodes[*child as usize].name == name;
         match self {
             Children::None => None,
-            Children::One(only) => (only.0 == name).then_some(only.1),
-            Children::Many(table) => table.get(name).copied(),
+            Children::One(only) => Some(*only).filter(is_it),
+            Children::Many(table) => table.find(names.hash_one(name), is_it).copied(),
         }
     }
 
-    /// Adds a child that is not there yet.
-    pub(super) fn insert(&mut self, name: &str, child: u32) {
+    /// Adds a child that is among the nodes and not here yet.
+    pub(super) fn insert<T>(&mut self, child: u32, nodes: &[Node<T>], names: &RandomState) {
+        let hash = |child: &u32| names.hash_one(nodes[*child as usize].name.as_str());
         *self = match std::mem::take(self) {
-            Children::None => Children::One(Box::new((name.into(), child))),
+            Children::None => Children::One(child),
             Children::One(only) => {
-                Children::Many(Box::new(HashMap::from_iter([*only, (name.into(), child)])))
+                let mut table = Box::new(HashTable::new());
+                for each in [only, child] {
+                    table.insert_unique(hash(&each), each, hash);
+                }
+                Children::Many(table)
             }
             Children::Many(mut table) => {
-                table.insert(name.into(), child);
+                table.insert_unique(hash(&child), child, hash);
                 Children::Many(table)
             }
         };
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    /// Takes a child out that is still among the nodes.
+    pub(super) fn remove<T>(&mut self, child: u32, nodes: &[Node<T>], names: &RandomState) {
         match self {
-            Children::None => {}
-            Children::One(only) if only.0 == name => *self = Children::None,
-            Children::One(_) => {}
+            Children::One(only) if *only == child => *self = Children::None,
+            Children::None | Children::One(_) => {}
             Children::Many(table) => {
-                table.remove(name);
+                let hash = names.hash_one(nodes[child as usize].name.as_str());
+                if let Ok(entry) = table.find_entry(hash, |known| *known == child) {
+                    entry.remove();
+                }
                 if table.is_empty() {
                     *self = Children::None;
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn none_one_and_many_are_found_and_removed_alike() {
-        for count in 0..5_u32 {
-            let mut children = Children::default();
-            (0..count).for_each(|child| children.insert(&format!("level {child}"), child));
-            assert_eq!(children.get("level 9"), None);
-            children.remove("level 9");
-            for child in 0..count {
-                assert!(!children.is_empty());
-                assert_eq!(children.get(&format!("level {child}")), Some(child));
-                children.remove(&format!("level {child}"));
-                assert_eq!(children.get(&format!("level {child}")), None);
-            }
-            assert!(children.is_empty());
         }
     }
 }

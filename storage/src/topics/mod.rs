@@ -9,6 +9,8 @@
 
 mod children;
 
+use compact_str::CompactString;
+use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
 
 use children::Children;
@@ -44,10 +46,14 @@ pub struct TopicTree<T> {
     /// Nodes that are not in use.
     free: Vec<u32>,
     values: usize,
+    /// For the tables of children.
+    names: RandomState,
 }
 
 #[derive(Debug)]
 struct Node<T> {
+    /// The last level of the filters that lead here.
+    name: CompactString,
     parent: u32,
     children: Children,
     /// The child for `+`.
@@ -63,13 +69,14 @@ const NONE: u32 = u32::MAX;
 
 impl<T> Default for TopicTree<T> {
     fn default() -> TopicTree<T> {
-        TopicTree { nodes: vec![Node::new(NONE)], free: Vec::new(), values: 0 }
+        let root = Node::new(NONE, "");
+        TopicTree { nodes: vec![root], free: Vec::new(), values: 0, names: RandomState::default() }
     }
 }
 
 impl<T> Node<T> {
-    fn new(parent: u32) -> Node<T> {
-        Node { parent, children: Children::None, plus: NONE, value: None, below: None }
+    fn new(parent: u32, name: &str) -> Node<T> {
+        Node { name: name.into(), parent, children: Children::None, plus: NONE, value: None, below: None }
     }
 
     fn is_unused(&self) -> bool {
@@ -128,7 +135,7 @@ impl<T> TopicTree<T> {
         let node = &mut self.nodes[index as usize];
         let old = if below { node.below.take() } else { node.value.take() }?;
         self.values -= 1;
-        self.prune(index, filter.strip_suffix("/#").unwrap_or(filter));
+        self.prune(index);
         Some(old)
     }
 
@@ -159,7 +166,7 @@ impl<T> TopicTree<T> {
             if wildcards && node.plus != NONE {
                 open.push((node.plus, next));
             }
-            if let Some(child) = node.children.get(level) {
+            if let Some(child) = node.children.get(level, &self.nodes, &self.names) {
                 open.push((child, next));
             }
         }
@@ -181,7 +188,7 @@ impl<T> TopicTree<T> {
                 "#" => return Some((index, true)),
                 "+" if node.plus != NONE => node.plus,
                 "+" => return None,
-                name => node.children.get(name)?,
+                name => node.children.get(name, &self.nodes, &self.names)?,
             };
         }
         Some((index, false))
@@ -204,13 +211,13 @@ impl<T> TopicTree<T> {
         let known = if level == "+" {
             Some(node.plus).filter(|plus| *plus != NONE)
         } else {
-            node.children.get(level)
+            node.children.get(level, &self.nodes, &self.names)
         };
         if let Some(index) = known {
             return index;
         }
         let plus = level == "+";
-        let made = Node::new(parent);
+        let made = Node::new(parent, level);
         let index = match self.free.pop() {
             Some(index) => {
                 self.nodes[index as usize] = made;
@@ -222,27 +229,29 @@ impl<T> TopicTree<T> {
                     .expect("four thousand million nodes do not fit into memory")
             }
         };
-        let node = &mut self.nodes[parent as usize];
         if plus {
-            node.plus = index;
+            self.nodes[parent as usize].plus = index;
         } else {
-            node.children.insert(level, index);
+            let mut children = std::mem::take(&mut self.nodes[parent as usize].children);
+            children.insert(index, &self.nodes, &self.names);
+            self.nodes[parent as usize].children = children;
         }
         index
     }
 
-    /// Gives back a node that holds nothing, and those above that held only it. The levels of `path` lead to it.
-    fn prune(&mut self, mut index: u32, path: &str) {
-        let mut levels = path.rsplit('/');
+    /// Gives back a node that holds nothing, and those above that held only it.
+    fn prune(&mut self, mut index: u32) {
         while index != ROOT && self.nodes[index as usize].is_unused() {
-            let level = levels.next().expect("each node but the root has a level");
-            let above = std::mem::replace(&mut self.nodes[index as usize], Node::new(NONE)).parent;
+            let above = self.nodes[index as usize].parent;
             let parent = &mut self.nodes[above as usize];
             if parent.plus == index {
                 parent.plus = NONE;
             } else {
-                parent.children.remove(level);
+                let mut children = std::mem::take(&mut parent.children);
+                children.remove(index, &self.nodes, &self.names);
+                self.nodes[above as usize].children = children;
             }
+            self.nodes[index as usize] = Node::new(NONE, "");
             self.free.push(index);
             index = above;
         }
