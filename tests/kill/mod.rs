@@ -2,7 +2,7 @@
 //! every promise holds. The crash lab does it (`tools/crashlab`); here it is held to its promises at the default
 //! durability. `BARNACLE_KILL_SEED` and `BARNACLE_KILL_ROUNDS` repeat or lengthen a run.
 
-use barnacle_crashlab::{Fault, Options, Profile, Report, Verdict};
+use barnacle_crashlab::{Fault, Options, PROFILES, Report, Verdict};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -27,7 +27,7 @@ pub(crate) fn options(profile: &str, faults: &str, rounds: u64) -> Options {
     });
     let faults: Vec<Fault> =
         faults.split(',').flat_map(|word| Fault::parse_word(word).expect("the word is a constant")).collect();
-    let mut options = Options::new(Profile::load(profile).expect("a shipped profile"), faults, rounds, seed);
+    let mut options = Options::new(PROFILES.load(profile).expect("a shipped profile"), faults, rounds, seed);
     if profile.starts_with("barnacle") {
         options.program = Some(PathBuf::from(env!("CARGO_BIN_EXE_barnacle")));
     }

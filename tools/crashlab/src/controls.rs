@@ -3,8 +3,9 @@
 
 use crate::fault::Fault;
 use crate::options::Options;
-use crate::profile::{Profile, ProfileError};
+use crate::profiles::PROFILES;
 use crate::report::{Report, Verdict};
+use barnacle_brokers::ProfileError;
 use std::path::PathBuf;
 
 /// What a control is to show.
@@ -42,7 +43,7 @@ impl Control {
 /// must find nothing.
 pub fn controls(seed: u64, rounds: u64, planted: Option<PathBuf>) -> Result<Vec<Control>, ProfileError> {
     let control = |name, profile: &str, faults: &[Fault], rounds, expected| {
-        let mut options = Options::new(Profile::load(profile)?, faults.to_vec(), rounds, seed);
+        let mut options = Options::new(PROFILES.load(profile)?, faults.to_vec(), rounds, seed);
         options.until_failure = expected == Expected::Loses;
         Ok(Control { name, options, expected })
     };
@@ -57,7 +58,7 @@ pub fn controls(seed: u64, rounds: u64, planted: Option<PathBuf>) -> Result<Vec<
         control("barnacle, power cut", "barnacle", &cut, rounds, Keeps)?,
     ];
     // A build that nobody uses: it is there if somebody made it for this.
-    if planted.is_some() || Profile::load("barnacle-planted")?.program().is_ok() {
+    if planted.is_some() || PROFILES.load("barnacle-planted")?.program().is_ok() {
         let faults = [Fault::KillTrap, Fault::Kill];
         let name = "barnacle that acknowledges before it commits, killed";
         let mut control = control(name, "barnacle-planted", &faults, 200, Loses)?;

@@ -7,7 +7,7 @@
 //! - `clients`: publishers, subscribers, clients with wills, each with what a client keeps across connections; their wire
 //!   code is `barnacle-wire`, which shares nothing with any broker.
 //! - `books`: who was sent, acknowledged and given what, and the rules that follow. Knows no socket and no clock.
-//! - `stage`: the broker's process and the disk below it. `trap`: a kill right behind a packet.
+//! - `stage`: the disk and the network that a broker is put on; its process is `barnacle-brokers`'. `trap`: a kill right behind a packet.
 //! - `store`, `inflict`, `settle`: the rounds. `trial`: many of them. [`report`]: what is told.
 
 mod books;
@@ -16,7 +16,7 @@ pub mod controls;
 mod fault;
 mod inflict;
 mod options;
-mod profile;
+mod profiles;
 mod random;
 pub mod report;
 mod settle;
@@ -26,11 +26,12 @@ mod trap;
 mod trial;
 mod world;
 
+pub use barnacle_brokers::{Profile, ProfileError, Speaks, StopSignal};
 pub use books::coverage::Coverage;
 pub use books::finding::{Finding, Kind};
 pub use fault::{Fault, Group};
 pub use options::Options;
-pub use profile::{Profile, ProfileError, Speaks, StopSignal};
+pub use profiles::PROFILES;
 pub use report::{Report, Round, Verdict};
 pub use stage::disk::no_fault_disk;
 pub use trial::{TrialError, interrupt, run};

@@ -1,7 +1,7 @@
 //! What a trial is to do.
 
 use crate::fault::Fault;
-use crate::profile::Profile;
+use barnacle_brokers::Profile;
 use std::path::PathBuf;
 use std::time::Duration;
 

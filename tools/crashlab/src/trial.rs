@@ -18,7 +18,7 @@ const LONG: u64 = 40;
 pub enum TrialError {
     /// The profile cannot be used.
     #[error(transparent)]
-    Profile(#[from] crate::profile::ProfileError),
+    Profile(#[from] barnacle_brokers::ProfileError),
     /// The options make no sense.
     #[error("{0}")]
     Senseless(&'static str),

@@ -6,7 +6,7 @@ use arguments::{Arguments, Command, Compare, Controls, Output, Run, Trial};
 use barnacle_crashlab::controls::{Control, Expected, controls};
 use barnacle_crashlab::report::progress::Progress;
 use barnacle_crashlab::report::{html, markdown};
-use barnacle_crashlab::{Fault, Kind, Options, Profile, Report, TrialError, Verdict};
+use barnacle_crashlab::{Fault, Kind, Options, PROFILES, Profile, Report, TrialError, Verdict};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn run_one(run: &Run) -> Result<u8, TrialError> {
-    let mut options = options(Profile::load(&run.broker)?, &run.trial);
+    let mut options = options(PROFILES.load(&run.broker)?, &run.trial);
     options.only_round = run.round;
     options.program.clone_from(&run.program);
     let report = trial(&options, &Progress::new(run.output.quiet))?;
@@ -44,7 +44,7 @@ fn run_one(run: &Run) -> Result<u8, TrialError> {
 fn run_several(compare: &Compare) -> Result<u8, TrialError> {
     let mut trial_of_all = compare.trial.clone();
     trial_of_all.seed.get_or_insert_with(seed_from_clock);
-    let profiles = compare.brokers.iter().map(|name| Profile::load(name)).collect::<Result<Vec<_>, _>>()?;
+    let profiles = compare.brokers.iter().map(|name| PROFILES.load(name)).collect::<Result<Vec<_>, _>>()?;
     let progress = Progress::new(compare.output.quiet);
     let reports = profiles
         .into_iter()
@@ -88,14 +88,14 @@ fn line(control: &Control, report: &Report) -> String {
 
 fn list(show: Option<&str>) -> Result<u8, TrialError> {
     if let Some(name) = show {
-        let text = Profile::shipped_text(name)
-            .ok_or_else(|| barnacle_crashlab::ProfileError::Unknown(name.to_owned()))?;
+        let text =
+            PROFILES.text(name).ok_or_else(|| barnacle_crashlab::ProfileError::Unknown(name.to_owned()))?;
         print!("{text}");
         return Ok(0);
     }
     println!("Profiles (--broker; `crashlab list --show NAME` prints one):");
-    for name in Profile::shipped() {
-        let profile = Profile::load(name)?;
+    for name in PROFILES.names() {
+        let profile = PROFILES.load(name)?;
         let missing = if profile.program().is_err() { " [not installed]" } else { "" };
         println!("  {name:<24} {}{missing}", profile.about);
     }

@@ -1,8 +1,8 @@
 //! How the subscribing sessions of a trial behave.
 
 use crate::books::topics::{Filter, crew_filter, filters};
-use crate::profile::Speaks;
 use crate::random::Random;
+use barnacle_brokers::Speaks;
 use barnacle_wire::Version;
 
 /// How a session behaves: chances in 10,000 for each turn, which is a few milliseconds.

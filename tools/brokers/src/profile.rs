@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// A broker, as a TOML file describes it.
 ///
-/// In `command`, `environment` and `config` these stand for what a trial gives the broker: `{port}` where it must
+/// In `command`, `environment` and `config` these stand for what the broker is given: `{port}` where it must
 /// listen for MQTT on 127.0.0.1, `{port1}` and `{port2}` two more free ports, `{data}` the directory whose disk fails,
-/// `{work}` a directory whose disk does not, `{config}` the file that holds `config`, `{here}` where crashlab itself is.
+/// `{work}` a directory whose disk does not, `{config}` the file that holds `config`, `{here}` where the program itself is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -18,7 +18,7 @@ pub struct Profile {
     /// What is special about it, in a line.
     #[serde(default)]
     pub about: String,
-    /// The program and its arguments. It is looked for beside crashlab first, then in the search path.
+    /// The program and its arguments. It is looked for beside the program that starts it first, then in the search path.
     pub command: Vec<String>,
     /// A command that prints the version; its first line stands in the report.
     #[serde(default)]
@@ -32,7 +32,7 @@ pub struct Profile {
     /// More files, by their path below `{work}`.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
-    /// A command that runs when a trial is over, for what a broker leaves behind.
+    /// A command that runs when the broker is not needed any more, for what a broker leaves behind.
     #[serde(default)]
     pub cleanup: Vec<String>,
     /// How long it may take until it answers a CONNECT, in seconds.
@@ -58,7 +58,7 @@ pub enum StopSignal {
     QUIT,
 }
 
-/// What a broker is said to understand: a trial asks for nothing else.
+/// What a broker is said to understand: nothing else is asked of it.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Speaks {
@@ -98,24 +98,44 @@ fn ready_seconds() -> u64 {
     30
 }
 
-/// The profiles that come with the program.
-const SHIPPED: [(&str, &str); 9] = [
-    ("barnacle", include_str!("../profiles/barnacle.toml")),
-    ("barnacle-interval", include_str!("../profiles/barnacle-interval.toml")),
-    ("barnacle-os", include_str!("../profiles/barnacle-os.toml")),
-    ("barnacle-planted", include_str!("../profiles/barnacle-planted.toml")),
-    ("mosquitto", include_str!("../profiles/mosquitto.toml")),
-    ("mosquitto-autosave", include_str!("../profiles/mosquitto-autosave.toml")),
-    ("mosquitto-persistence", include_str!("../profiles/mosquitto-persistence.toml")),
-    ("nats", include_str!("../profiles/nats.toml")),
-    ("rabbitmq", include_str!("../profiles/rabbitmq.toml")),
-];
+/// The profiles that come with a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelf {
+    /// Names and texts.
+    pub profiles: &'static [(&'static str, &'static str)],
+}
+
+impl Shelf {
+    /// The names of the profiles.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.profiles.iter().map(|(name, _)| *name)
+    }
+
+    /// The text of a profile.
+    pub fn text(&self, name: &str) -> Option<&'static str> {
+        self.profiles.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// The profile of that name, or in that file.
+    pub fn load(&self, name: &str) -> Result<Profile, ProfileError> {
+        if let Some(text) = self.text(name) {
+            return Profile::parse(name, text);
+        }
+        let path = Path::new(name);
+        if !path.exists() {
+            return Err(ProfileError::Unknown(name.to_owned()));
+        }
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ProfileError::Unreadable(path.into(), error))?;
+        Profile::parse(&path.file_stem().unwrap_or_default().to_string_lossy(), &text)
+    }
+}
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// There is none of that name, and no such file.
-    #[error("there is no profile {0:?}, and no such file; `crashlab list` names the profiles")]
+    #[error("there is no profile {0:?}, and no such file; the command `list` names the profiles")]
     Unknown(String),
     /// The file cannot be read.
     #[error("{0}: {1}")]
@@ -127,35 +147,11 @@ pub enum ProfileError {
     #[error("{0}: {1}")]
     Senseless(String, &'static str),
     /// The program is not there.
-    #[error("{0}: there is no program {1:?}, neither beside crashlab nor in the search path; {2}")]
+    #[error("{0}: there is no program {1:?}, neither beside this one nor in the search path; {2}")]
     NoProgram(String, String, &'static str),
 }
 
 impl Profile {
-    /// The names of the profiles that come with the program.
-    pub fn shipped() -> impl Iterator<Item = &'static str> {
-        SHIPPED.iter().map(|(name, _)| *name)
-    }
-
-    /// The text of a profile that comes with the program.
-    pub fn shipped_text(name: &str) -> Option<&'static str> {
-        SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
-    }
-
-    /// The profile of that name, or in that file.
-    pub fn load(name: &str) -> Result<Profile, ProfileError> {
-        if let Some(text) = Profile::shipped_text(name) {
-            return Profile::parse(name, text);
-        }
-        let path = Path::new(name);
-        if !path.exists() {
-            return Err(ProfileError::Unknown(name.to_owned()));
-        }
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ProfileError::Unreadable(path.into(), error))?;
-        Profile::parse(&path.file_stem().unwrap_or_default().to_string_lossy(), &text)
-    }
-
     /// A profile from its text; `name` is the one it has if it says none.
     pub fn parse(name: &str, text: &str) -> Result<Profile, ProfileError> {
         let mut profile: Profile = toml::from_str(text)
@@ -219,15 +215,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_profile_is_one() {
-        for name in Profile::shipped() {
-            let profile = Profile::load(name).expect(name);
-            assert_eq!(profile.name, name);
-            assert!(!profile.about.is_empty(), "{name} says nothing about itself");
-        }
-    }
-
-    #[test]
     fn profiles_that_make_no_sense_are_refused_by_name() {
         for (text, says) in [
             ("command = []", "`command` is empty"),
@@ -238,6 +225,8 @@ mod tests {
             let error = Profile::parse("mine", text).expect_err(says).to_string();
             assert!(error.starts_with("mine: ") && error.contains(says), "{error}");
         }
-        assert!(matches!(Profile::load("no-such"), Err(ProfileError::Unknown(_))));
+        let shelf = Shelf { profiles: &[("mine", "command = ['x']")] };
+        assert!(shelf.load("mine").is_ok_and(|profile| profile.name == "mine"));
+        assert!(matches!(shelf.load("no-such"), Err(ProfileError::Unknown(_))));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// A broker of a profile, on a data directory and an address; it may run or not.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -24,13 +24,13 @@ pub(crate) struct Process {
     version: Version,
     ready_patience: Duration,
     /// Where it listens.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     child: Option<Child>,
 }
 
 /// How a process came to be no more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// By the signal it was sent.
     AsAsked,
     /// By itself, before.
@@ -39,12 +39,7 @@ pub(crate) enum Ended {
 
 impl Process {
     /// A broker that keeps its data in `data` and everything else in `work`, and has not been started.
-    pub(crate) fn new(
-        profile: &Profile,
-        program: &Path,
-        data: &Path,
-        work: &Path,
-    ) -> Result<Process, String> {
+    pub fn new(profile: &Profile, program: &Path, data: &Path, work: &Path) -> Result<Process, String> {
         let problem = |error: io::Error| format!("preparing {}: {error}", profile.name);
         let address = free_address().map_err(problem)?;
         let (port1, port2) = (free_address().map_err(problem)?, free_address().map_err(problem)?);
@@ -90,9 +85,17 @@ impl Process {
         })
     }
 
+    /// Lets another program start the broker: `taskset -c 0`, say. It must become the broker, so that signals reach it.
+    pub fn under(mut self, program: &Path, arguments: &[String]) -> Process {
+        let broker = std::mem::replace(&mut self.program, program.to_owned());
+        let broker = broker.display().to_string();
+        self.arguments = [arguments, &[broker], &self.arguments].concat();
+        self
+    }
+
     /// Starts the broker without waiting for it. It gets a process group of its own, so that a script and what it
     /// starts are killed together.
-    pub(crate) fn start(&mut self) -> Result<(), String> {
+    pub fn start(&mut self) -> Result<(), String> {
         assert!(self.child.is_none(), "the broker runs already");
         let start = || -> io::Result<Child> {
             let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
@@ -106,12 +109,12 @@ impl Process {
     }
 
     /// The process, and its group.
-    pub(crate) fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(self.child.as_ref().expect("the broker was started"))
     }
 
     /// Waits until it answers a CONNECT, and says how long that took.
-    pub(crate) fn wait_until_ready(&mut self) -> Result<Duration, String> {
+    pub fn wait_until_ready(&mut self) -> Result<Duration, String> {
         let begin = Instant::now();
         while begin.elapsed() < self.ready_patience {
             if self.answers() {
@@ -127,9 +130,9 @@ impl Process {
     }
 
     /// Whether it accepts a client now.
-    pub(crate) fn answers(&self) -> bool {
+    pub fn answers(&self) -> bool {
         let Ok(mut client) = Client::open(self.address, self.version) else { return false };
-        let sent = client.send(&Connect::new(self.version, "crashlab-probe").encode());
+        let sent = client.send(&Connect::new(self.version, "barnacle-probe").encode());
         let is_ready = sent.is_ok()
             && matches!(
                 client.read(Duration::from_secs(2)),
@@ -141,22 +144,22 @@ impl Process {
     }
 
     /// The status of a process that has ended by itself.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
     /// SIGKILL to the whole group, and waits until it is gone.
-    pub(crate) fn kill(&mut self) -> Result<Ended, String> {
+    pub fn kill(&mut self) -> Result<Ended, String> {
         self.end(Signal::KILL, Duration::from_secs(30))
     }
 
     /// Asks it to stop in good order, and kills it if it does not.
-    pub(crate) fn stop(&mut self) -> Result<Ended, String> {
+    pub fn stop(&mut self) -> Result<Ended, String> {
         self.end(self.stop_signal, Duration::from_secs(30))
     }
 
     /// Sends a signal and nothing more.
-    pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
+    pub fn signal(&self, signal: Signal) -> Result<(), String> {
         kill_process_group(self.pid(), signal).map_err(|error| format!("signalling the broker: {error}"))
     }
 
@@ -188,7 +191,7 @@ impl Process {
     }
 
     /// The last lines that the broker printed.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
@@ -214,7 +217,7 @@ impl Drop for Process {
 /// An address nobody listens on, and that was not given to another broker of this process. Its port is below the ones
 /// that the system gives to outgoing connections: a client that knocks on such a port of its own machine again and
 /// again would one day connect to itself.
-fn free_address() -> io::Result<SocketAddr> {
+pub fn free_address() -> io::Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % 9_973).expect("below 9,973");
     for _ in 0..10_000 {
