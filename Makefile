@@ -6,8 +6,10 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/sbin
 DATA_DIR ?= barnacle-data
 # The folder of tests/fixtures that `make fixture` makes.
 NAME ?=
-# What `make run` adds to `barnacle serve`, and `make bench` to `barnacle-load compare`.
+# What `make run` adds to `barnacle serve`, `make bench` to `barnacle-load compare`, `make performance` to `barnacle-load all`.
 ARGS ?=
+# Where `make performance` writes its results.
+OUT ?= performance
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
 
@@ -16,7 +18,7 @@ TARGETS ?= decode round_trip differential connection
 RUNS ?= 0
 SECONDS ?= 60
 
-.PHONY: help run test sim planted lint audit bench crashlab fuzz fixture conformance-table clean
+.PHONY: help run test sim planted lint audit bench performance crashlab fuzz fixture conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
@@ -25,7 +27,8 @@ help:
 	@echo 'make planted  plant bugs on purpose, and see that the simulator finds them'
 	@echo 'make lint     rustfmt, clippy and rustdoc, warnings are errors'
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
-	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 --qos 2")'
+	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 -- live --qos 2")'
+	@echo 'make performance  every scenario of the load generator into OUT=performance, 25 minutes (ARGS="--only storm,single")'
 	@echo 'make fuzz     the fuzz targets, a minute each (RUNS=10000000 SECONDS=0 TARGETS="decode")'
 	@echo 'make crashlab the long campaign of kills, power cuts and bad disks; writes docs/crashlab'
 	@echo 'make fixture  write a store as this version has it, for later versions to open (NAME=store-v2)'
@@ -63,6 +66,11 @@ bench:
 	@tools/setup/bench.sh
 	@cargo build --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" compare $(ARGS)
+
+performance:
+	@tools/setup/bench.sh
+	@cargo build --release --workspace --bins
+	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" all --out '$(OUT)' $(ARGS)
 
 fuzz:
 	@tools/setup/fuzz.sh

@@ -1,129 +1,150 @@
-//! Brokers started for a comparison, each with a directory and a port of its own.
+//! The broker of a run: started by a profile with a directory and a port of its own, or one that is there.
 
-use crate::options::{BrokerKind, Programs};
-use crate::{During, LoadError};
+use crate::client::connection::Endpoint;
+use crate::error::{During, LoadError};
+use crate::measure::pinning;
+use crate::measure::usage::Usage;
+use crate::measure::watch::disk_bytes;
+use crate::options::target::Target;
+use barnacle_brokers::{Process, Profile, Shelf};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a broker may take to listen.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The profiles that come with the program: each broker with what makes it fastest, and no limits.
+pub(crate) const PROFILES: Shelf = Shelf {
+    profiles: &[
+        ("barnacle", include_str!("../profiles/barnacle.toml")),
+        ("barnacle-interval", include_str!("../profiles/barnacle-interval.toml")),
+        ("barnacle-os", include_str!("../profiles/barnacle-os.toml")),
+        ("mosquitto", include_str!("../profiles/mosquitto.toml")),
+        ("mosquitto-persistence", include_str!("../profiles/mosquitto-persistence.toml")),
+        ("nats", include_str!("../profiles/nats.toml")),
+        ("rabbitmq", include_str!("../profiles/rabbitmq.toml")),
+        ("rumqttd", include_str!("../profiles/rumqttd.toml")),
+    ],
+};
 
-/// A broker that runs until it is dropped.
+/// A broker. One that was started runs until this is dropped.
 pub(crate) struct Broker {
-    command: Command,
-    process: Child,
-    pub(crate) port: u16,
-    /// The command line, and the configuration where there is a file, for the record.
-    pub(crate) configuration: String,
-    // Removed when the broker is dropped, after the process was reaped.
-    directory: TempDir,
+    /// The profile's name, or where it is.
+    pub(crate) name: String,
+    pub(crate) endpoint: Endpoint,
+    // Ended before its directory goes.
+    process: Option<Process>,
+    process_id: Option<u32>,
+    directory: Option<TempDir>,
 }
 
 impl Broker {
-    /// Starts a broker and waits until it accepts connections.
-    pub(crate) fn start(kind: BrokerKind, programs: &Programs) -> Result<Broker, LoadError> {
-        let directory = match &programs.work_dir {
-            Some(parent) => tempfile::tempdir_in(parent),
-            None => tempfile::tempdir(),
-        }
-        .during("making a directory for the broker")?;
-        let port = free_port()?;
-        let (mut command, configuration) = match kind {
-            BrokerKind::Barnacle => barnacle(programs, &directory, port)?,
-            BrokerKind::Mosquitto => mosquitto(programs, &directory, port)?,
-        };
-        let log = fs::File::create(directory.path().join("broker.log")).during("making the broker's log")?;
-        let error_log = log.try_clone().during("making the broker's log")?;
-        command.stdin(Stdio::null()).stdout(log).stderr(error_log);
-        let process = command.spawn().during("starting the broker")?;
-        let mut broker = Broker { command, process, port, configuration, directory };
-        broker.wait_until_it_listens()?;
-        Ok(broker)
+    /// A broker that somebody else started.
+    pub(crate) fn there(endpoint: Endpoint, process_id: Option<u32>) -> Broker {
+        let name = format!("{}:{}", endpoint.host, endpoint.port);
+        Broker { name, endpoint, process: None, process_id, directory: None }
     }
 
-    /// Kills the broker (SIGKILL) and starts it again on what it left. Returns how long it took to listen.
+    /// Starts a broker and waits until it answers.
+    pub(crate) fn start(profile: &Profile, target: &Target) -> Result<Broker, LoadError> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("barnacle-load-");
+        let directory = match &target.work_dir {
+            Some(parent) => builder.tempdir_in(parent),
+            None => builder.tempdir(),
+        };
+        let directory = directory.during("making a directory for the broker")?;
+        let (data, work) = (directory.path().join("data"), directory.path().join("work"));
+        fs::create_dir(&data)
+            .and_then(|()| fs::create_dir(&work))
+            .during("making a directory for the broker")?;
+        let program = match &target.program {
+            Some(program) => program.clone(),
+            None => profile.program()?,
+        };
+        let mut process = Process::new(profile, &program, &data, &work).map_err(LoadError::Broker)?;
+        // The broker does not inherit where the load was moved to.
+        if let Some(processors) = target.cpus.clone().or_else(|| every_processor(target)) {
+            process = process.under(&pinning::taskset(), &["-c".to_owned(), processors]);
+        }
+        process.start().map_err(LoadError::Broker)?;
+        process.wait_until_ready().map_err(LoadError::Broker)?;
+        let endpoint = target.endpoint(process.address.port());
+        Ok(Broker {
+            name: profile.name.clone(),
+            endpoint,
+            process: Some(process),
+            process_id: None,
+            directory: Some(directory),
+        })
+    }
+
+    /// Kills the broker (SIGKILL) and starts it again on what it left. Returns how long it took until a CONNECT was answered.
     pub(crate) fn kill_and_start_again(&mut self) -> Result<Duration, LoadError> {
-        self.process.kill().during("killing the broker")?;
-        self.process.wait().during("waiting for the broker's end")?;
+        let Some(process) = &mut self.process else {
+            let what =
+                "only a broker that was started by this program (--broker) can be killed and started again";
+            return Err(LoadError::Senseless(what.to_owned()));
+        };
+        process.kill().map_err(LoadError::Broker)?;
         let begin = Instant::now();
-        self.process = self.command.spawn().during("starting the broker again")?;
-        self.wait_until_it_listens()?;
+        process.start().map_err(LoadError::Broker)?;
+        process.wait_until_ready().map_err(LoadError::Broker)?;
         Ok(begin.elapsed())
     }
 
-    /// Bytes of all files that the broker keeps.
+    /// What looks after its process; nothing for a broker that is there and whose process nobody named.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        let of_process =
+            self.process.as_ref().map(|process| process.pid().as_raw_nonzero().get().unsigned_abs());
+        of_process.or(self.process_id).map(Usage::of_group)
+    }
+
+    /// The same, where nothing can be measured without it.
+    pub(crate) fn needed_usage(&self) -> Result<Usage, LoadError> {
+        let missing = "memory and disk of a broker that is there are measured only with its --pid, or start one with --broker";
+        self.usage().ok_or_else(|| LoadError::Senseless(missing.to_owned()))
+    }
+
+    /// Where a broker that was started keeps its data.
+    pub(crate) fn data(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.path().join("data"))
+    }
+
+    /// Bytes of all files that the broker keeps; 0 if nobody knows where they are.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        fn below(directory: &std::path::Path) -> u64 {
-            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-            let size = |entry: fs::DirEntry| match entry.metadata() {
-                Ok(metadata) if metadata.is_dir() => below(&entry.path()),
-                // A file that went while we looked takes no space.
-                metadata => metadata.map_or(0, |metadata| metadata.len()),
-            };
-            entries.map(size).sum()
+        self.data().map_or(0, |data| disk_bytes(&data))
+    }
+}
+
+/// All processors that there are, if this program was moved to some of them.
+fn every_processor(target: &Target) -> Option<String> {
+    target.load_cpus.as_ref()?;
+    let count = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    Some(count.trim().to_owned())
+}
+
+/// Command line, environment and configuration file in one line.
+pub(crate) fn configuration(profile: &Profile) -> String {
+    let environment = profile.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let command = environment.chain(profile.command.iter().cloned()).collect::<Vec<_>>().join(" ");
+    let config = profile.config.iter().flat_map(|text| text.lines()).map(str::trim);
+    let config = config.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ");
+    let version = profile.version_line();
+    let parts = [profile.name.clone(), version, profile.about.clone(), command, config];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PROFILES, configuration};
+
+    #[test]
+    fn every_shipped_profile_is_one() {
+        for name in PROFILES.names() {
+            let profile = PROFILES.load(name).expect(name);
+            assert_eq!(profile.name, name);
+            assert!(!profile.about.is_empty(), "{name} says nothing about itself");
+            assert!(configuration(&profile).contains(&profile.command[0]), "{name}");
         }
-        below(self.directory.path())
     }
-
-    /// The process identifier, to read its use of the processor.
-    pub(crate) fn process_id(&self) -> String {
-        self.process.id().to_string()
-    }
-
-    fn wait_until_it_listens(&mut self) -> Result<(), LoadError> {
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return Ok(());
-            }
-            if let Some(status) = self.process.try_wait().during("looking after the broker")? {
-                let log = fs::read_to_string(self.directory.path().join("broker.log")).unwrap_or_default();
-                return Err(LoadError::Unexpected(format!("the broker ended with {status}:\n{log}")));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Err(LoadError::Silence(PATIENCE.as_secs(), "the broker does not listen".to_owned()))
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the scenario has noticed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn barnacle(programs: &Programs, directory: &TempDir, port: u16) -> Result<(Command, String), LoadError> {
-    let binary = match &programs.barnacle {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().during("finding this program")?.with_file_name("barnacle"),
-    };
-    let data: PathBuf = directory.path().join("data");
-    let mut command = Command::new(&binary);
-    let listen = format!("mqtt://127.0.0.1:{port}");
-    command.args(["serve", "--durability", &programs.durability, "--listen", &listen]);
-    command.arg("--data-dir").arg(data);
-    Ok((command, format!("barnacle serve --durability {}", programs.durability)))
-}
-
-fn mosquitto(programs: &Programs, directory: &TempDir, port: u16) -> Result<(Command, String), LoadError> {
-    // In memory, without limits: the most that it can do.
-    let settings = "persistence false\nmax_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true\n\
-                    allow_anonymous true\nlog_type error\n";
-    let path = directory.path().join("mosquitto.conf");
-    fs::write(&path, format!("{settings}listener {port} 127.0.0.1\n")).during("writing mosquitto.conf")?;
-    let mut command = Command::new(&programs.mosquitto);
-    command.arg("-c").arg(path);
-    Ok((command, format!("mosquitto with {}", settings.trim_end().replace('\n', ", "))))
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, LoadError> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).during("looking for a free port")?;
-    Ok(listener.local_addr().during("looking for a free port")?.port())
 }

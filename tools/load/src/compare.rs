@@ -1,157 +1,185 @@
-//! Brokers in turn, A B A B, with the same load: noise of the machine falls on both.
+//! Brokers in turn, A B A B, with the same load: noise of the machine falls on all.
 
-use crate::LoadError;
-use crate::brokers::Broker;
-use crate::options::{BrokerKind, Comparison, Load, ScenarioKind};
-use crate::report::{Report, processor_seconds};
-use crate::scenario;
-use serde::Serialize;
+use crate::brokers::PROFILES;
+use crate::error::LoadError;
+use crate::measure::slope::median;
+use crate::options::Options;
+use crate::options::target::Target;
+use crate::report::markdown::distinct;
+use crate::report::output::Output;
+use crate::report::record::Record;
+use crate::report::text::{heading, number};
+use crate::scenario::Work;
+use clap::{Args, Parser};
 
-/// One figure of one broker over all rounds.
-#[derive(Debug, Serialize)]
-struct Series {
-    broker: String,
-    figure: String,
-    /// Messages a second, one for each round.
-    rates: Vec<f64>,
-    /// Processor time of the broker for each message in microseconds, one for each round.
-    processor_us: Vec<f64>,
+/// What runs if nothing is named.
+const USUAL: [&str; 2] = ["queue --drain", "live"];
+
+/// Brokers side by side.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Comparison {
+    /// How often each broker runs the load; the median counts.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Profiles (`barnacle-load list`), paths of profiles, or HOST:PORT of a broker that is there; ratios are to the last one.
+    #[arg(long, value_delimiter = ',', default_value = "barnacle,mosquitto")]
+    pub(crate) brokers: Vec<String>,
+    /// One scenario with its options, behind `--`: `-- live --qos 2`. Without it `queue --drain` and `live`.
+    #[arg(last = true, value_name = "SCENARIO")]
+    pub(crate) scenario: Vec<String>,
 }
 
-/// One scenario on one broker.
-type Step = fn(&Load) -> Result<Report, LoadError>;
-
-/// Runs the comparison and prints it. Returns the report of every run.
-pub(crate) fn run(comparison: &Comparison, json: bool) -> Result<Vec<Report>, LoadError> {
-    let mut series: Vec<Series> = Vec::new();
-    let mut reports = Vec::new();
+/// Runs the comparison and prints it.
+pub(crate) fn run(comparison: &Comparison, output: &mut Output) -> Result<(), LoadError> {
+    let works = works(&comparison.scenario)?;
+    let begin = output.records.len();
+    let prints = std::mem::replace(&mut output.prints, false);
     let mut configurations = Vec::new();
     for round in 0..comparison.rounds {
-        for &kind in &comparison.brokers {
-            for &scenario in &comparison.scenarios {
-                let broker = Broker::start(kind, &comparison.programs)?;
-                if round == 0 && !configurations.contains(&broker.configuration) {
-                    configurations.push(broker.configuration.clone());
+        output.round = round;
+        for broker in &comparison.brokers {
+            for work in &works {
+                let mut work = work.clone();
+                let Some(target) = work.target_mut() else {
+                    return Err(LoadError::Senseless("this scenario has no broker to compare".to_owned()));
+                };
+                aim(target, broker)?;
+                if round == 0 {
+                    configurations.push(target.configuration()?);
                 }
-                for report in run_scenario(scenario, comparison, &broker, kind, &mut series)? {
-                    if !report.kept_everything() {
-                        eprintln!("{kind:?}, round {round}:");
-                        report.print(json);
-                    }
-                    reports.push(report);
+                output.progress.say(&format!("round {} of {}: {broker}", round + 1, comparison.rounds));
+                work.run(output)?;
+            }
+        }
+    }
+    (output.round, output.prints) = (0, prints);
+    if prints {
+        let records = &output.records[begin..];
+        let configurations = distinct(configurations.into_iter());
+        println!("{}", table(records, &configurations, comparison));
+    }
+    Ok(())
+}
+
+/// The scenarios that were named, or the usual ones.
+fn works(words: &[String]) -> Result<Vec<Work>, LoadError> {
+    if words.is_empty() {
+        return USUAL.iter().map(|line| parse(line.split(' '))).collect();
+    }
+    Ok(vec![parse(words.iter().map(String::as_str))?])
+}
+
+/// A scenario from the words of a command line.
+pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Work, LoadError> {
+    match Options::try_parse_from(std::iter::once("barnacle-load").chain(words))?.command {
+        crate::options::Command::Work(work) => Ok(*work),
+        _ => Err(LoadError::Senseless("only a scenario can be compared".to_owned())),
+    }
+}
+
+/// Turns a scenario to one broker.
+pub(crate) fn aim(target: &mut Target, broker: &str) -> Result<(), LoadError> {
+    let there =
+        broker.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
+    match there {
+        Some((host, port)) => (target.host, target.port, target.broker) = (host, port, None),
+        None => target.broker = Some(PROFILES.load(broker).map(|_| broker.to_owned())?),
+    }
+    Ok(())
+}
+
+/// Medians, least and most, and ratios to the last broker.
+fn table(records: &[Record], configurations: &[String], comparison: &Comparison) -> String {
+    let mut text = format!("{} rounds, brokers in turn\n", comparison.rounds);
+    for configuration in configurations {
+        text.push_str(&format!("  {configuration}\n"));
+    }
+    let brokers = distinct(records.iter().map(|record| record.broker.as_str()));
+    for name in distinct(records.iter().map(heading)) {
+        text.push_str(&format!("{name}\n"));
+        let of: Vec<&Record> = records.iter().filter(|record| heading(record) == name).collect();
+        for figure in distinct(of.iter().flat_map(|record| record.figures.iter().map(|figure| &figure.name)))
+        {
+            let values = |broker: &str| -> Vec<f64> {
+                let of_broker = of.iter().filter(|record| record.broker == broker);
+                let figures =
+                    of_broker.flat_map(|record| record.figures.iter().filter(|one| one.name == *figure));
+                figures.map(|figure| figure.value).collect()
+            };
+            let last = brokers.last().map(|broker| values(broker)).unwrap_or_default();
+            for broker in &brokers {
+                let values = values(broker);
+                if !values.is_empty() {
+                    text.push_str(&line(figure, broker, &values, &last));
                 }
             }
         }
     }
-    print(comparison, &configurations, &series, json);
-    Ok(reports)
+    for record in records {
+        for problem in &record.problems {
+            text.push_str(&format!(
+                "WRONG: {}, {}, round {}: {problem}\n",
+                record.broker,
+                heading(record),
+                record.round + 1
+            ));
+        }
+    }
+    text
 }
 
-fn run_scenario(
-    scenario: ScenarioKind,
-    comparison: &Comparison,
-    broker: &Broker,
-    kind: BrokerKind,
-    series: &mut Vec<Series>,
-) -> Result<Vec<Report>, LoadError> {
-    let load = Load { host: "127.0.0.1".to_owned(), port: broker.port, shape: comparison.shape.clone() };
-    let steps: &[Step] = match scenario {
-        ScenarioKind::Queue => &[scenario::queue, scenario::drain],
-        ScenarioKind::Live => &[scenario::live],
+fn line(figure: &str, broker: &str, values: &[f64], last: &[f64]) -> String {
+    let spread = |values: &[f64]| {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{}–{}", number(least), number(most))
     };
-    let mut reports = Vec::new();
-    for step in steps {
-        let before = processor_seconds(&broker.process_id());
-        let report = step(&load)?;
-        let processor = (processor_seconds(&broker.process_id()) - before) * 1e6 / load.shape.count as f64;
-        let published = report.published.as_ref().map(|published| ("acknowledged", published.per_second));
-        let received = report.received.as_ref().map(|received| ("delivered", received.per_second));
-        for (what, rate) in published.into_iter().chain(received) {
-            record(series, kind, format!("{} {what}", report.scenario), rate, processor);
-        }
-        reports.push(report);
-    }
-    Ok(reports)
-}
-
-fn record(series: &mut Vec<Series>, kind: BrokerKind, figure: String, rate: f64, processor: f64) {
-    let broker = format!("{kind:?}").to_lowercase();
-    let index =
-        series.iter().position(|one| one.broker == broker && one.figure == figure).unwrap_or_else(|| {
-            series.push(Series { broker, figure, rates: Vec::new(), processor_us: Vec::new() });
-            series.len() - 1
-        });
-    series[index].rates.push(rate);
-    series[index].processor_us.push(processor);
-}
-
-fn print(comparison: &Comparison, configurations: &[String], series: &[Series], json: bool) {
-    if json {
-        for one in series {
-            println!("{}", serde_json::to_string(one).expect("a series has no maps with odd keys"));
-        }
-        return;
-    }
-    let shape = &comparison.shape;
-    println!(
-        "{} messages of {} B, QoS {}, {} publishers with {} in flight, {} rounds, MQTT {:?}",
-        shape.count,
-        shape.size,
-        shape.qos,
-        shape.publishers,
-        shape.inflight,
-        comparison.rounds,
-        shape.protocol
-    );
-    for configuration in configurations {
-        println!("  {configuration}");
-    }
-    println!("{:<20} {:<12} {:>10} {:>23} {:>9} {:>7}", "", "", "median/s", "least–most", "µs/msg", "ratio");
-    let mut figures: Vec<&str> = Vec::new();
-    for one in series {
-        if !figures.contains(&one.figure.as_str()) {
-            figures.push(&one.figure);
-        }
-    }
-    for figure in figures {
-        let of_figure: Vec<&Series> = series.iter().filter(|one| one.figure == figure).collect();
-        let base = of_figure.last().map_or(1.0, |one| median(&one.rates));
-        for one in of_figure {
-            let least = one.rates.iter().copied().fold(f64::INFINITY, f64::min);
-            let most = one.rates.iter().copied().fold(0.0, f64::max);
-            println!(
-                "{:<20} {:<12} {:>10.0} {:>23} {:>9.2} {:>7.2}",
-                figure,
-                one.broker,
-                median(&one.rates),
-                format!("{least:.0}–{most:.0}"),
-                median(&one.processor_us),
-                median(&one.rates) / base
-            );
-        }
-    }
-}
-
-/// The middle value, the mean of the two middle ones of an even number, 0 of none.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => 0.0,
-        length if length % 2 == 1 => sorted[middle],
-        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-    }
+    // Round by round: what disturbs the machine for longer than a round disturbs both sides of a ratio.
+    let ratios: Vec<f64> =
+        values.iter().zip(last).filter(|(_, last)| **last != 0.0).map(|(value, last)| value / last).collect();
+    let ratio = if ratios.is_empty() {
+        String::new()
+    } else {
+        format!("{} ({})", number(median(&ratios)), spread(&ratios))
+    };
+    format!(
+        "  {figure:<38} {broker:<18} {:>12} {:>23}  ratio {ratio}\n",
+        number(median(values)),
+        spread(values)
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::median;
+    use super::*;
 
     #[test]
-    fn median_of_odd_even_and_none() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[]), 0.0);
+    fn ratios_are_taken_round_by_round() {
+        let mut records = Vec::new();
+        for (round, (one, other)) in [(100.0, 10.0), (300.0, 15.0), (50.0, 10.0)].into_iter().enumerate() {
+            for (broker, value) in [("a", one), ("b", other)] {
+                let mut record = Record::new("live", "QoS 1", broker);
+                record.round = u32::try_from(round).expect("three");
+                record.add("delivered", value, "messages/s");
+                records.push(record);
+            }
+        }
+        let comparison = Comparison { rounds: 3, brokers: Vec::new(), scenario: Vec::new() };
+        let text = table(&records, &["a; as it comes".to_owned()], &comparison);
+        assert!(text.contains("a; as it comes") && text.contains("live: QoS 1"), "{text}");
+        assert!(text.contains("100") && text.contains("ratio 10.0 (5.00–20.0)"), "{text}");
+    }
+
+    #[test]
+    fn scenarios_are_read_from_words_and_turned_to_brokers() {
+        let words = ["live".to_owned(), "--qos".to_owned(), "2".to_owned()];
+        let mut works = works(&words).expect("a scenario");
+        let target = works[0].target_mut().expect("it has a broker");
+        aim(target, "broker.example:1884").expect("an address");
+        assert_eq!((target.host.as_str(), target.port, &target.broker), ("broker.example", 1884, &None));
+        aim(target, "mosquitto").expect("a profile");
+        assert_eq!(target.broker.as_deref(), Some("mosquitto"));
+        assert!(aim(target, "no-such-profile").is_err());
+        assert!(parse(["list"].into_iter()).is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! A [`FrameBuffer`] is filled by one read of the socket and then hands out the whole frames in it, as slices of
 //! itself. [`fill`] does the read on a tokio socket.
 
-use crate::parse::{ParseError, frame_length};
+use crate::parse::{Packet, ParseError, Reader, frame_length, parse_body};
 use crate::{Version, kind};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -82,6 +82,11 @@ impl<'a> Frame<'a> {
     /// The packet type, see [`crate::kind`].
     pub fn kind(&self) -> u8 {
         self.first >> 4
+    }
+
+    /// The packet, parsed strictly into a value of its own.
+    pub fn packet(&self, version: Version) -> Result<Packet, ParseError> {
+        parse_body(version, self.first, Reader::new(self.body))
     }
 
     /// Packet identifier and reason code of a PUBACK, PUBREC, PUBREL, PUBCOMP.

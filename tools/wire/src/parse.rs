@@ -118,7 +118,7 @@ pub(crate) fn frame_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Parse
     Err(ParseError::Variable)
 }
 
-fn parse_body(version: Version, first: u8, mut reader: Reader<'_>) -> Result<Packet, ParseError> {
+pub(crate) fn parse_body(version: Version, first: u8, mut reader: Reader<'_>) -> Result<Packet, ParseError> {
     let packet_kind = first >> 4;
     let flags = if packet_kind == kind::PUBREL { 2 } else { 0 };
     if packet_kind != kind::PUBLISH && first & 0x0f != flags {

@@ -1,0 +1,102 @@
+//! One publisher with one message in flight, and in the same run what the disk and a store on it take for one write.
+
+use crate::client::traffic::{Traffic, block_on};
+use crate::error::{During, LoadError};
+use crate::measure::recorder::latency_histogram;
+use crate::options::shape::Shape;
+use crate::options::target::Target;
+use crate::report::output::Output;
+use crate::report::record::Record;
+use clap::Args;
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// An acknowledgement beside the synced writes that it cannot be quicker than.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Single {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Turns: disk, store, broker with one in flight, broker at the rate; again and again, so that noise falls on all.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Writes, and messages, in each turn.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    count: u64,
+    /// Messages a second of the last turn, an open loop of ten publishers.
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    /// Payload in bytes, at least 12; raw records are 44 bytes longer, as much as a topic and a header.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(12..=65_536))]
+    size: u32,
+}
+
+/// Takes the turns, and compares.
+pub(crate) fn run(single: &Single, output: &mut Output) -> Result<(), LoadError> {
+    let broker = single.target.fresh(output)?;
+    let directory = match &single.target.work_dir {
+        Some(parent) => tempfile::tempdir_in(parent),
+        None => tempfile::tempdir(),
+    };
+    let directory = directory.during("making a directory for raw writes")?;
+    let record_size = single.size as usize + 44;
+    let mut record = Record::new("single", "", &broker.name);
+    let [mut disk, mut store, mut one, mut steady] = std::array::from_fn(|_| latency_histogram());
+    let mut last_at_rate = None;
+    for round in 0..single.rounds {
+        add(&mut disk, &super::disk::synced_writes(directory.path(), single.count, record_size)?);
+        #[cfg(feature = "rocksdb")]
+        add(
+            &mut store,
+            &super::rocksdb::single_writes(&directory.path().join("store"), single.count, record_size)?,
+        );
+        let in_flight = Shape { publishers: 1, inflight: 1, ..Shape::of(single.count, single.size) };
+        let at_rate = Shape {
+            rate: Some(single.rate),
+            duration: Some(single.count as f64 / single.rate),
+            ..Shape::of(single.count, single.size)
+        };
+        for (shape, latency, is_paced) in [(in_flight, &mut one, false), (at_rate, &mut steady, true)] {
+            let shape = shape.named(&format!("single-{is_paced}-{round}"));
+            let traffic = Traffic::new(&broker.endpoint, &shape, &output.progress);
+            // The session is not connected: what is measured is the acknowledgement alone.
+            let (published, delivered) = block_on(single.target.threads, async {
+                traffic.make_sessions().await?;
+                let published = traffic.publish().await?;
+                Ok((published, traffic.drain().await?))
+            })?;
+            add(latency, &published.recorded.latency);
+            let mut judged = Record::new("single", "", "");
+            judged.received(&delivered.received, &delivered.recorded, shape.qos);
+            record.problems.extend(judged.problems);
+            if is_paced {
+                last_at_rate = Some(published);
+            }
+        }
+        // The disk has its say before the next turn.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    note(&mut record, single, [&disk, &store, &one, &steady]);
+    if let Some(published) = &last_at_rate {
+        record.over_time(&[("acknowledged at the rate, last round", &published.recorded)]);
+    }
+    output.push(record)
+}
+
+fn note(record: &mut Record, single: &Single, [disk, store, one, steady]: [&Histogram<u64>; 4]) {
+    record.add_latency("write and fdatasync", disk);
+    if !store.is_empty() {
+        record.add_latency("synced write to RocksDB", store);
+    }
+    record.add_latency("acknowledgement, one in flight", one);
+    record.add_latency(&format!("acknowledgement at {}/s", single.rate), steady);
+    let base = if store.is_empty() { disk } else { store };
+    let ratio = |quantile: f64, latency: &Histogram<u64>| {
+        latency.value_at_quantile(quantile) as f64 / base.value_at_quantile(quantile).max(1) as f64
+    };
+    record.add("ratio of medians, one in flight to raw", ratio(0.5, one), "");
+    record.add("ratio of p99, at the rate to raw", ratio(0.99, steady), "");
+}
+
+fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
+    sum.add(more).expect("both have the same bounds");
+}
