@@ -7,7 +7,8 @@ pub struct Kept(());
 
 impl Kept {
     /// From the committer's token.
-    pub(crate) fn by(_: &barnacle_storage::Durable) -> Self {
+    #[must_use]
+    pub fn by(_: &barnacle_storage::Durable) -> Self {
         Self(())
     }
 
