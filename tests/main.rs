@@ -13,6 +13,7 @@ mod features;
 mod garbage;
 mod kill;
 mod limits;
+mod load;
 mod lost_updates;
 mod many;
 mod operation;
