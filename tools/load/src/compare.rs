@@ -34,11 +34,26 @@ pub(crate) fn run(comparison: &Comparison, output: &mut Output) -> Result<(), Lo
     let works = works(&comparison.scenario)?;
     let begin = output.records.len();
     let prints = std::mem::replace(&mut output.prints, false);
+    let configurations = take_turns(comparison, &works, output);
+    (output.round, output.prints) = (0, prints);
+    let configurations = configurations?;
+    if prints {
+        println!("{}", table(&output.records[begin..], &configurations, comparison));
+    }
+    Ok(())
+}
+
+/// Returns what the brokers were started with.
+fn take_turns(
+    comparison: &Comparison,
+    works: &[Work],
+    output: &mut Output,
+) -> Result<Vec<String>, LoadError> {
     let mut configurations = Vec::new();
     for round in 0..comparison.rounds {
         output.round = round;
         for broker in &comparison.brokers {
-            for work in &works {
+            for work in works {
                 let mut work = work.clone();
                 let Some(target) = work.target_mut() else {
                     return Err(LoadError::Senseless("this scenario has no broker to compare".to_owned()));
@@ -52,13 +67,7 @@ pub(crate) fn run(comparison: &Comparison, output: &mut Output) -> Result<(), Lo
             }
         }
     }
-    (output.round, output.prints) = (0, prints);
-    if prints {
-        let records = &output.records[begin..];
-        let configurations = distinct(configurations.into_iter());
-        println!("{}", table(records, &configurations, comparison));
-    }
-    Ok(())
+    Ok(distinct(configurations.into_iter()))
 }
 
 /// The scenarios that were named, or the usual ones.
