@@ -1,5 +1,6 @@
 //! From the first byte to CONNACK: CONNECT, the AUTH exchange, take-over, attachment.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +114,7 @@ where
             Ok(_) => return Err(Refusal::Refused(ReasonCode::ProtocolError)), // [MQTT-3.1.0-1]
             Err(Refusal::Malformed(error)) => {
                 if let Some(version) = error.connect_version() {
+                    self.limit_packets(error.connect_maximum_packet_size());
                     self.refuse(version, error.reason_code()).await?;
                 }
                 return Err(error.into());
@@ -120,8 +122,7 @@ where
             Err(refusal) => return Err(refusal),
         };
         let version = connect.version;
-        let maximum = connect.properties.maximum_packet_size;
-        self.maximum_packet_size = maximum.map_or(usize::MAX, |maximum| maximum.get() as usize);
+        self.limit_packets(connect.properties.maximum_packet_size);
         let terms = match Terms::negotiate(&connect, &broker.limits, assign_client_id) {
             Ok(terms) => terms,
             Err(reason) => return self.refuse(version, reason).await,
@@ -145,6 +146,10 @@ where
                 return Err(Refusal::Ended);
             }
         }
+    }
+
+    fn limit_packets(&mut self, maximum: Option<NonZeroU32>) {
+        self.maximum_packet_size = maximum.map_or(usize::MAX, |maximum| maximum.get() as usize);
     }
 
     /// Sends a packet, unless it is larger than the client takes [MQTT-3.1.2-24]; says whether it was sent.

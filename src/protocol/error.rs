@@ -1,5 +1,7 @@
 //! What is wrong with bytes that are refused. It is always the sender's fault: this side has no way to fail.
 
+use std::num::NonZeroU32;
+
 use super::{PacketType, PropertyId, ProtocolVersion, ReasonCode, TopicError};
 
 /// Bytes that are no packet, or a packet that says what the standard forbids. The connection is to be closed
@@ -9,6 +11,7 @@ pub struct DecodeError {
     fault: Fault,
     packet: Option<PacketType>,
     connect_version: Option<ProtocolVersion>,
+    connect_maximum_packet_size: Option<NonZeroU32>,
 }
 
 impl std::error::Error for DecodeError {}
@@ -24,11 +27,16 @@ impl std::fmt::Display for DecodeError {
 
 impl DecodeError {
     pub(super) fn new(fault: Fault, packet: Option<PacketType>) -> Self {
-        Self { fault, packet, connect_version: None }
+        Self { fault, packet, connect_version: None, connect_maximum_packet_size: None }
     }
 
-    /// Remembers the version of a first CONNECT, if its sender can be answered in it.
-    pub(super) fn of_first_connect(mut self, version: Option<ProtocolVersion>) -> Self {
+    /// Remembers the version of a first CONNECT, if its sender can be answered in it, and what it takes at most.
+    pub(super) fn of_first_connect(
+        mut self,
+        version: Option<ProtocolVersion>,
+        maximum_packet_size: Option<NonZeroU32>,
+    ) -> Self {
+        self.connect_maximum_packet_size = maximum_packet_size;
         self.connect_version = match &self.fault {
             // A bridge of Mosquitto sets the highest bit of the level and tries again without when it is refused.
             Fault::ProtocolLevel(level) if level & 0x7F >= ProtocolVersion::V5.level() => {
@@ -78,6 +86,13 @@ impl DecodeError {
     #[must_use]
     pub fn connect_version(&self) -> Option<ProtocolVersion> {
         self.connect_version
+    }
+
+    /// The Maximum Packet Size that the connection's first CONNECT named before what was wrong with it, in bytes: a CONNACK
+    /// that is larger may not be sent [MQTT-3.1.2-24].
+    #[must_use]
+    pub fn connect_maximum_packet_size(&self) -> Option<NonZeroU32> {
+        self.connect_maximum_packet_size
     }
 }
 

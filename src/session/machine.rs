@@ -283,7 +283,7 @@ impl Session {
         if self.terms.version == ProtocolVersion::V5 {
             let properties = DisconnectProperties::default();
             // The connection ends with it or without.
-            let _ = self.wire.packet(&Packet::Disconnect(Disconnect { reason, properties }));
+            let _ = self.wire.last(&Packet::Disconnect(Disconnect { reason, properties }));
         }
         self.close = Some(self.abnormal_end(reason));
     }

@@ -14,6 +14,8 @@ pub(super) struct Wire {
     maximum_packet_size: usize,
     aliases: OutboundAliases,
     output: BytesMut,
+    /// The last packet has been said [MQTT-3.14.4-1]: what is still on its way is kept, and not told.
+    ended: bool,
 }
 
 /// What a PUBLISH carries besides its message.
@@ -43,6 +45,7 @@ impl Wire {
             maximum_packet_size,
             aliases: OutboundAliases::new(alias_maximum),
             output: BytesMut::new(),
+            ended: false,
         }
     }
 
@@ -108,12 +111,33 @@ impl Wire {
 
     /// Encodes an acknowledgement without properties.
     pub(super) fn acknowledge(&mut self, kind: protocol::AckKind, packet_id: u16, reason: ReasonCode) {
+        if self.ended {
+            return;
+        }
         let packet_id = PacketId::try_from(packet_id).expect("an identifier in use is not 0");
         protocol::encode_ack(kind, packet_id, reason, self.version, &mut self.output);
     }
 
+    /// Bytes that were encoded before and held back.
+    pub(super) fn release(&mut self, held: BytesMut) {
+        if !self.ended {
+            self.output.unsplit(held);
+        }
+    }
+
+    /// Encodes the last packet of the connection, unless it is too large for the client: nothing follows it
+    /// [MQTT-3.14.4-1].
+    pub(super) fn last(&mut self, packet: &Packet) -> Result<(), TooLarge> {
+        let written = self.packet(packet);
+        self.ended = true;
+        written
+    }
+
     /// Encodes any other packet, unless it is too large for the client.
     pub(super) fn packet(&mut self, packet: &Packet) -> Result<(), TooLarge> {
+        if self.ended {
+            return Ok(());
+        }
         let before = self.output.len();
         protocol::encode(packet, self.version, &mut self.output)
             .expect("packets of our own making are valid");

@@ -1,5 +1,7 @@
 //! CONNECT (section 3.1).
 
+use std::num::NonZeroU32;
+
 use super::super::forwarded::gather;
 use super::super::property::{Gathered, PropertyBlock};
 use super::super::reader::Reader;
@@ -17,19 +19,23 @@ struct Flags {
     password: bool,
 }
 
-/// Reads a CONNECT. `version` is set as soon as it is known, also when what follows is refused.
-pub(super) fn connect(
-    mut reader: Reader,
-    minimal: bool,
-    version: &mut Option<ProtocolVersion>,
-) -> Result<Connect, Fault> {
+/// What a CONNECT says of how it may be answered, as far as it was read: also when what follows is refused.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) version: Option<ProtocolVersion>,
+    /// Maximum Packet Size, in bytes.
+    pub(super) maximum_packet_size: Option<NonZeroU32>,
+}
+
+/// Reads a CONNECT.
+pub(super) fn connect(mut reader: Reader, minimal: bool, heard: &mut Heard) -> Result<Connect, Fault> {
     let reader = &mut reader;
-    let found = *version.insert(protocol_version(reader)?);
+    let found = *heard.version.insert(protocol_version(reader)?);
     check_remaining_length(minimal, found)?;
     let flags = connect_flags(reader.u8("connect flags")?, found)?;
     let keep_alive = reader.u16("keep alive")?;
     let v5 = found == ProtocolVersion::V5;
-    let properties = if v5 { properties(reader)? } else { ConnectProperties::default() };
+    let properties = if v5 { properties(reader, heard)? } else { ConnectProperties::default() };
     let client_id = reader.string("client identifier")?;
     let will = flags.will.map(|(qos, retain)| will(reader, qos, retain, v5)).transpose()?;
     // MQTT 3.1: the remaining length takes precedence over these flags; the strings may be missing.
@@ -77,7 +83,7 @@ fn connect_flags(bits: u8, version: ProtocolVersion) -> Result<Flags, Fault> {
     Ok(Flags { clean_start: is_set(1), will, username, password })
 }
 
-fn properties(reader: &mut Reader) -> Result<ConnectProperties, Fault> {
+fn properties(reader: &mut Reader, heard: &mut Heard) -> Result<ConnectProperties, Fault> {
     let mut block = PropertyBlock::read(reader)?;
     let mut properties = ConnectProperties::default();
     let mut user_properties = Gathered::default();
@@ -85,7 +91,10 @@ fn properties(reader: &mut Reader) -> Result<ConnectProperties, Fault> {
         match property {
             PropertyId::SessionExpiryInterval => properties.session_expiry_interval = Some(block.u32()?),
             PropertyId::ReceiveMaximum => properties.receive_maximum = Some(block.non_zero_u16()?),
-            PropertyId::MaximumPacketSize => properties.maximum_packet_size = Some(block.non_zero_u32()?),
+            PropertyId::MaximumPacketSize => {
+                properties.maximum_packet_size = Some(block.non_zero_u32()?);
+                heard.maximum_packet_size = properties.maximum_packet_size;
+            }
             PropertyId::TopicAliasMaximum => properties.topic_alias_maximum = Some(block.u16()?),
             PropertyId::RequestResponseInformation => {
                 properties.request_response_information = Some(block.boolean()?);

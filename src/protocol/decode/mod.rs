@@ -88,14 +88,17 @@ impl Decoder {
     }
 
     fn first_connect(&mut self, header: Header, frame: Bytes) -> Result<Packet, DecodeError> {
-        let mut version = None;
-        let decoded = connect::connect(Reader::new(frame), header.minimal, &mut version);
+        let mut heard = connect::Heard::default();
+        let decoded = connect::connect(Reader::new(frame), header.minimal, &mut heard);
         match decoded {
             Ok(connect) => {
-                self.version = version;
+                self.version = heard.version;
                 Ok(Packet::Connect(Box::new(connect)))
             }
-            Err(fault) => Err(DecodeError::new(fault, Some(PacketType::Connect)).of_first_connect(version)),
+            Err(fault) => {
+                let error = DecodeError::new(fault, Some(PacketType::Connect));
+                Err(error.of_first_connect(heard.version, heard.maximum_packet_size))
+            }
         }
     }
 
@@ -173,7 +176,7 @@ fn decode_packet(
         PacketType::Unsubscribe => Packet::Unsubscribe(subscription::unsubscribe(reader, v5)?),
         PacketType::UnsubAck => Packet::UnsubAck(subscription::unsuback(reader, v5)?),
         PacketType::Connect => {
-            let connect = connect::connect(reader, header.minimal, &mut None)?;
+            let connect = connect::connect(reader, header.minimal, &mut connect::Heard::default())?;
             Packet::Connect(Box::new(connect))
         }
         PacketType::ConnAck => Packet::ConnAck(Box::new(connection::connack(reader, version)?)),

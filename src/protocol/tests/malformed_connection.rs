@@ -184,3 +184,18 @@ fn connack_in_answer_to_a_refused_connect() {
     assert_eq!(answer(V5, "10[<MQTT> 05 03 003C [] <zen>]"), None, "not the first");
     assert_eq!(answer(V5, "C0 01 00"), None);
 }
+
+/// How large that answer may be, as far as it was read (MQTT-3.1.2-24).
+#[test]
+fn the_packet_size_of_a_refused_connect() {
+    let maximum = |notation| {
+        let error = decoder(NEW).decode(&mut bytes(notation)).expect_err(notation);
+        error.connect_maximum_packet_size().map(std::num::NonZeroU32::get)
+    };
+    assert_eq!(maximum("10[<MQTT> 05 06 003C [27 00000004] <zen> [] <#> <>]"), Some(4), "its will's topic");
+    assert_eq!(maximum("10[<MQTT> 05 02 003C [27 00000004 21 0000] <zen>]"), Some(4), "a property behind it");
+    assert_eq!(maximum("10[<MQTT> 05 02 003C [27 00000004] <zen> 00]"), Some(4), "bytes behind all");
+    assert_eq!(maximum("10[<MQTT> 05 02 003C [21 0000 27 00000004] <zen>]"), None, "a property before it");
+    assert_eq!(maximum("10[<MQTT> 05 02 003C [27 00000000] <zen>]"), None, "the size itself");
+    assert_eq!(maximum("10[<MQTT> 05 03 003C [27 00000004] <zen>]"), None, "the flags");
+}

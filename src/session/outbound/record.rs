@@ -145,7 +145,7 @@ impl Outbound {
             wire.acknowledge(AckKind::PubRel, packet_id, ReasonCode::Success);
         }
         if record.frees_held {
-            wire.output().unsplit(std::mem::take(&mut self.held));
+            wire.release(std::mem::take(&mut self.held));
             self.hold = Hold::Nothing;
             self.group.sent();
         }

@@ -90,6 +90,21 @@ fn a_second_connect_is_a_protocol_error() {
     assert!(matches!(client.sent().as_slice(), [Packet::Disconnect(_)]));
 }
 
+/// Found by the fuzz target `connection`: what needs no commit was answered in the turn that had said DISCONNECT already
+/// [MQTT-3.14.4-1].
+#[test]
+fn nothing_is_answered_behind_our_disconnect() {
+    let mut client = Client::stored(OutboundRecord::default());
+    client.take(1, 2);
+    client.sent();
+    client.receive(published(QoS::AtLeastOnce, 1));
+    client.receive(Packet::PubRel(ack(9)));
+    client.receive(Packet::PubRec(ack(1)));
+    client.receive(Packet::Connect(Box::new(connect(ProtocolVersion::V5))));
+    client.commit();
+    assert!(matches!(client.sent().as_slice(), [Packet::Disconnect(_)]));
+}
+
 #[test]
 fn a_session_that_ends_with_its_connection_cannot_be_prolonged() {
     let mut connect = connect(ProtocolVersion::V5);

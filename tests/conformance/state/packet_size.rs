@@ -98,6 +98,12 @@ fn a_connack_that_is_too_large_is_not_sent(server: &Server) {
             other => panic!("{other:?} to a client that takes {maximum} bytes"),
         }
     }
+    // What is wrong with it may be found behind its size: here the topic of its will.
+    for (maximum, answer) in [(4, "closed"), (5, "CONNACK 0x90")] {
+        let connect = Connect::new(V5, "client").property(Property::MaximumPacketSize(maximum));
+        let mut client = server.open_with(&connect.will(will("#", "wrong")).encode());
+        assert_eq!(client.ending(), answer, "a client that takes {maximum} bytes");
+    }
     nothing_before_marker(server, &mut before, "t");
 }
 
