@@ -7,9 +7,21 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../setup/common.sh"
 cd "$root"
 
-target_directory="${CARGO_TARGET_DIR:-$root/target}"
-export CARGO_TARGET_DIR="$target_directory/fuzz"
-cargo fuzz build --fuzz-dir tools/fuzz --sanitizer none --features libfuzzer
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/fuzz"
+
+# Builds a target and says where it is. A whole broker is instrumented in part only, see instrument.sh, and so has a folder of
+# its own.
+build() {
+    if [ "$1" = connection ]; then
+        CARGO_TARGET_DIR="$CARGO_TARGET_DIR/conversations" RUSTC_WORKSPACE_WRAPPER="$root/tools/fuzz/instrument.sh" \
+            cargo build --release -p barnacle-fuzz --features libfuzzer --bin connection >&2
+        printf '%s' "$CARGO_TARGET_DIR/conversations/release/connection"
+    else
+        cargo fuzz build --fuzz-dir tools/fuzz --sanitizer none --features libfuzzer "$1" >&2
+        printf '%s' "$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release/$1"
+    fi
+}
+
 # A file of lines of hexadecimal digits, into a folder of files.
 unpack() {
     rm -rf "$2"
@@ -30,9 +42,10 @@ for target in "$@"; do
     mkdir -p "$found" "$wrong"
     seeds="$CARGO_TARGET_DIR/seeds/$target"
     unpack "tools/fuzz/seeds/$([ "$target" = connection ] && echo connection || echo packets).txt" "$seeds"
+    program="$(build "$target")"
     printf '\n== %s\n' "$target"
     # The binary itself: cargo-fuzz has its own mind about where inputs are kept.
-    "$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release/$target" \
+    "$program" \
         -runs="$([ "${RUNS:-0}" -gt 0 ] && echo "$RUNS" || echo -1)" -max_total_time="${SECONDS_EACH:-60}" \
         -rss_limit_mb=1024 -malloc_limit_mb=64 -timeout=10 -max_len=512 -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="$wrong/" "$found" "$seeds" 2>&1 |

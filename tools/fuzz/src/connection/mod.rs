@@ -20,6 +20,7 @@ thread_local! {
     static RUNTIME: RefCell<tokio::runtime::Runtime> = RefCell::new(
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
+            .start_paused(true)
             .max_blocking_threads(1)
             .build()
             .expect("a runtime without input and output can be made"),
@@ -32,5 +33,5 @@ thread_local! {
 /// When the broker does, or breaks what it owes its clients.
 pub fn run(input: &[u8]) {
     let Ok(script) = Script::arbitrary_take_rest(Unstructured::new(input)) else { return };
-    RUNTIME.with_borrow(|runtime| runtime.block_on(world::carry_out(&script)));
+    RUNTIME.with_borrow(|runtime| world::carry_out(&script, runtime));
 }

@@ -48,7 +48,7 @@ pub enum Step {
     Answer(Line, u8),
     /// It answers something, as it should not.
     AnswerWrongly(Line, AckKind, SmallId, u8),
-    /// It does not read any more, or does again.
+    /// It does not read any more, and a moment passes; or it does again, and a longer time passes.
     Deafen(Line, bool),
     /// Its connection is cut.
     Cut(Line),

@@ -21,10 +21,13 @@ pub(super) fn version(version: script::Version) -> Version {
 pub(super) fn bounds(hello: &Hello) -> witness::Bounds {
     let has_properties = version(hello.version).has_properties();
     let said = |value: Option<u8>| value.filter(|_| has_properties).map(usize::from);
+    // What is wrong before its size was read is refused without knowing it.
+    let refused_before =
+        hello.bounds.receive_maximum == Some(0) || hello.will.as_ref().is_some_and(|will| qos(will) == 3);
     witness::Bounds {
         receive_maximum: said(hello.bounds.receive_maximum).unwrap_or(usize::from(u16::MAX)),
         maximum_packet_size: said(hello.bounds.maximum_packet_size)
-            .filter(|size| *size > 0)
+            .filter(|size| *size > 0 && !refused_before)
             .unwrap_or(usize::MAX),
         topic_alias_maximum: said(hello.bounds.topic_alias_maximum).unwrap_or(0) as u16,
     }
@@ -98,6 +101,10 @@ pub(super) fn ack(ack: AckKind, id: u16, reason: u8, version: Version) -> Vec<u8
     Ack::reason(id, reason).encode(packet_kind, version)
 }
 
+fn qos(published: &Published) -> u8 {
+    published.flags >> 1 & 3
+}
+
 fn publish(published: &Published, id: u16) -> Publish {
     let length = match published.payload {
         short @ 0..=199 => usize::from(short) / 4,
@@ -114,7 +121,7 @@ fn publish(published: &Published, id: u16) -> Publish {
     let topic = if matches!(published.alias, Some((_, true))) { "" } else { published.topic.text() };
     Publish {
         dup: published.flags & 8 != 0,
-        qos: published.flags >> 1 & 3,
+        qos: qos(published),
         retain: published.flags & 1 != 0,
         topic: topic.to_owned(),
         packet_id: id,

@@ -54,9 +54,13 @@ impl Witness {
         self.confused = true;
     }
 
+    /// Where bytes that come are to be put, before it is told to [`Self::hear`].
+    pub(super) fn received(&mut self) -> &mut Vec<u8> {
+        &mut self.received
+    }
+
     /// Bytes came.
-    pub(super) fn hear(&mut self, bytes: &[u8]) {
-        self.received.extend_from_slice(bytes);
+    pub(super) fn hear(&mut self) {
         let mut taken = 0;
         loop {
             let rest = &self.received[taken..];
@@ -88,10 +92,7 @@ impl Witness {
 
     fn judge(&mut self, packet: &Packet, length: usize) {
         assert!(!self.over, "{packet:?} after the last word");
-        // Of a CONNECT that is malformed, or wrong in itself, as in its will's topic, nothing counts: its size neither.
-        let unread =
-            matches!(packet, Packet::ConnAck(connack) if [0x81, 0x82, 0x90].contains(&connack.reason));
-        let fits = length <= self.bounds.maximum_packet_size || unread;
+        let fits = length <= self.bounds.maximum_packet_size;
         assert!(fits, "{packet:?} has {length} bytes [MQTT-3.1.2-24]");
         let connack = matches!(packet, Packet::ConnAck(_));
         assert_ne!(connack, self.greeted, "{packet:?}: CONNACK comes first, and once [MQTT-3.2.0-1]");
@@ -149,5 +150,102 @@ impl Witness {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use barnacle_wire::Disconnect;
+
+    use super::*;
+
+    const V5: Version = Version::V5;
+    /// CONNACK that accepts.
+    const ACCEPTED: [u8; 5] = [0x20, 3, 0, 0, 0];
+
+    /// A client that has been let in, takes 60 bytes, two exchanges and one alias, and then hears these packets.
+    fn heard(packets: &[Vec<u8>]) -> Witness {
+        let mut witness = greeted();
+        packets.iter().for_each(|packet| told(&mut witness, packet));
+        witness
+    }
+
+    fn greeted() -> Witness {
+        let mut witness = new();
+        told(&mut witness, &ACCEPTED);
+        witness
+    }
+
+    fn new() -> Witness {
+        Witness::new(V5, Bounds { receive_maximum: 2, maximum_packet_size: 60, topic_alias_maximum: 1 })
+    }
+
+    fn told(witness: &mut Witness, bytes: &[u8]) {
+        witness.received().extend_from_slice(bytes);
+        witness.hear();
+    }
+
+    fn publish(qos: u8, id: u16) -> Publish {
+        Publish::new("t", "v").qos(qos, id)
+    }
+
+    fn alias(topic: &str, alias: u16) -> Vec<u8> {
+        Publish::new(topic, "v").property(Property::TopicAlias(alias)).encode(V5)
+    }
+
+    /// A fuzz target that finds nothing may be one that sees nothing: each rule is broken once.
+    #[test]
+    fn what_a_broker_must_not_do_is_seen() {
+        type Broken = (&'static str, fn());
+        let broken: &[Broken] = &[
+            ("CONNACK again", || drop(heard(&[ACCEPTED.to_vec()]))),
+            ("PUBLISH before CONNACK", || told(&mut new(), &publish(0, 0).encode(V5))),
+            ("a session in a refusal", || told(&mut new(), &[0x20, 3, 1, 0x80, 0])),
+            ("an answer behind a refusal", || {
+                let mut refused = new();
+                told(&mut refused, &[0x20, 3, 0, 0x80, 0]);
+                told(&mut refused, &[0xd0, 0]);
+            }),
+            ("an answer behind DISCONNECT", || {
+                drop(heard(&[
+                    Disconnect { reason: 0x81, properties: Vec::new() }.encode(V5),
+                    Ack::new(1).encode(kind::PUBCOMP, V5),
+                ]));
+            }),
+            ("a packet that is too large", || drop(heard(&[Publish::new("t", [b'x'; 60]).encode(V5)]))),
+            ("no packet", || drop(heard(&[vec![0xff, 0xff, 0xff, 0xff, 0xff]]))),
+            ("half a packet", || heard(&[vec![0x30, 5, 0]]).ended()),
+            ("DUP at QoS 0", || drop(heard(&[vec![0x38, 5, 0, 1, b't', 0, b'v']]))),
+            ("the identifier 0", || drop(heard(&[publish(1, 0).encode(V5)]))),
+            ("an identifier twice", || drop(heard(&[publish(1, 7).encode(V5), publish(2, 7).encode(V5)]))),
+            ("too many exchanges", || drop(heard(&[1, 2, 3].map(|id| publish(1, id).encode(V5))))),
+            ("a wildcard", || drop(heard(&[Publish::new("a/#", "v").encode(V5)]))),
+            ("no topic", || drop(heard(&[Publish::new("", "v").encode(V5)]))),
+            ("an alias beyond the maximum", || drop(heard(&[alias("t", 2)]))),
+            ("an alias that was not set", || drop(heard(&[alias("", 1)]))),
+            ("SUBACK for the identifier 0", || drop(heard(&[vec![0x90, 4, 0, 0, 0, 0]]))),
+        ];
+        for (name, broken) in broken {
+            assert!(std::panic::catch_unwind(broken).is_err(), "{name}: nobody has seen it");
+        }
+    }
+
+    #[test]
+    fn what_a_broker_may_do_is_let_pass() {
+        let mut witness = heard(&[
+            publish(1, 1).encode(V5),
+            publish(2, 2).encode(V5),
+            alias("t", 1),
+            alias("", 1),
+            vec![0xd0, 0],
+        ]);
+        assert_eq!(witness.answer(), Some(Ack::new(1).encode(kind::PUBACK, V5)));
+        assert_eq!(witness.answer(), Some(Ack::new(2).encode(kind::PUBREC, V5)));
+        told(&mut witness, &publish(1, 1).encode(V5));
+        told(&mut witness, &Ack::new(2).encode(kind::PUBREL, V5));
+        assert_eq!(witness.answer(), Some(Ack::new(1).encode(kind::PUBACK, V5)));
+        assert_eq!(witness.answer(), Some(Ack::new(2).encode(kind::PUBCOMP, V5)));
+        told(&mut witness, &Disconnect { reason: 0x8b, properties: Vec::new() }.encode(V5));
+        witness.ended();
     }
 }

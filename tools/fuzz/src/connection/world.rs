@@ -1,15 +1,23 @@
 //! A broker over a store in memory, and the clients of a script around it.
+//!
+//! Nothing here waits: the tasks of the broker are polled by hand when they have been woken, until none is, and time is tokio's, which
+//! stands until a step lets it pass. That makes a conversation repeatable, and cheap.
 
+use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use barnacle::broker::{Broker, CatchUpRates};
 use barnacle::connection::{Surroundings, serve};
 use barnacle::session::{Limits, Methods};
 use barnacle::shutdown::{self, ShutdownTrigger};
 use barnacle_storage::{Memory, Options, Stepper, Store};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::task::{JoinHandle, yield_now};
+use bytes::BufMut as _;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf, duplex};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::script::{AckKind, Line, Script, Step};
@@ -17,81 +25,173 @@ use super::spoken;
 use super::witness::Witness;
 
 /// Turns that a step may take until nothing happens any more; none has been seen to take a tenth.
-const TURNS: usize = 20_000;
-/// Turns without anything, after which nothing is under way.
-const QUIET_TURNS: usize = 4;
+const TURNS: usize = 2_000;
 /// Bytes that a pipe holds: a client that does not read is soon noticed.
 const PIPE_BYTES: usize = 16 * 1024;
-/// A step that waits for a clock is given this long.
+/// How long a connection may take to end once its client is gone, and what a client has for CONNECT.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Restarts in one conversation: opening a store takes as long as a dozen other steps.
+const RESTARTS: usize = 3;
+/// What the broker gives a connection for its last word when another takes its session over.
+const TAKE_OVER: Duration = Duration::from_millis(10);
+/// Longer than an acknowledgement of a client may go unrecorded.
+const DEAF: Duration = Duration::from_millis(300);
+/// Longer than a session lasts that is to end soon.
+const LONG_DEAF: Duration = Duration::from_secs(11);
 
-/// Does what a script says.
-pub(super) async fn carry_out(script: &Script) {
-    let mut world = World::new();
-    for step in &script.steps {
-        world.take(step).await;
-        world.settle().await;
-    }
-    world.cut_all().await;
-    assert_eq!(world.broker.connections(), 0, "all connections have ended, and the broker counts some");
+thread_local! {
+    /// When the conversation began.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-struct World {
+/// Does what a script says.
+pub(super) fn carry_out(script: &Script, runtime: &Runtime) {
+    let _entered = runtime.enter();
+    let mut world = World::new(runtime);
+    for step in &script.steps {
+        world.take(step);
+        world.settle();
+    }
+    world.cut_all();
+    assert_eq!(world.life.broker.connections(), 0, "all connections have ended, and the broker counts some");
+}
+
+struct World<'a> {
+    runtime: &'a Runtime,
     memory: Memory,
-    broker: Arc<Broker>,
-    stepper: Stepper,
-    trigger: ShutdownTrigger,
-    surroundings: Surroundings,
-    now_millis: u64,
+    life: Life,
+    restarts: usize,
     lines: [Option<Connection>; 3],
 }
 
-/// A client's connection.
+/// A broker between two restarts.
+struct Life {
+    broker: Arc<Broker>,
+    stepper: Stepper,
+    /// Dropped, it would ask everybody to stop.
+    _trigger: ShutdownTrigger,
+    surroundings: Surroundings,
+    /// What meets the deadlines of sessions and wills.
+    housekeeping: Task,
+    /// One for each connection that has not ended.
+    connections: Vec<Task>,
+}
+
+/// A client's end of a connection.
 struct Connection {
     pipe: DuplexStream,
-    served: JoinHandle<()>,
     witness: Witness,
     deaf: bool,
     ended: bool,
 }
 
-impl World {
-    fn new() -> Self {
-        let memory = Memory::new();
-        let now_millis = 1_000_000_000;
-        let (store, stepper, _) = Store::open_stepped(Options::in_memory(&memory), now_millis)
-            .expect("an empty disk can be opened");
-        Self::over(memory, store, stepper, now_millis)
+/// Something of the broker's that goes on when it is woken.
+struct Task {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 
-    fn over(memory: Memory, store: Store, stepper: Stepper, now_millis: u64) -> Self {
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Task {
+    fn new(future: impl Future<Output = ()> + 'static) -> Self {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        Self { future: Box::pin(future), waker: Waker::from(Arc::clone(&woken)), woken }
+    }
+
+    /// Goes on, if it was woken: says whether it was, and whether it is at its end.
+    fn turn(&mut self) -> (bool, bool) {
+        if !self.woken.0.swap(false, Ordering::Relaxed) {
+            return (false, false);
+        }
+        let ended = self.future.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
+        (true, ended)
+    }
+}
+
+/// The wall clock of a conversation, which goes with tokio's time.
+fn wall_clock() -> SystemTime {
+    const BEGINNING: Duration = Duration::from_secs(1_800_000_000);
+    let elapsed = BEGAN.get().map(|began| began.elapsed()).unwrap_or_default();
+    UNIX_EPOCH + BEGINNING + elapsed
+}
+
+fn monotonic_clock() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+impl Life {
+    fn over(memory: &Memory) -> Self {
+        let options = Options { wall_clock, monotonic_clock, ..Options::in_memory(memory) };
+        let (store, stepper, _) =
+            Store::open_stepped_by_clocks(options).expect("what a broker has left can be opened");
         let broker = Broker::new(store, LIMITS, 32 * 1024, CatchUpRates::default(), Methods::default());
         let (trigger, shutdown) = shutdown::channel();
         let surroundings = Surroundings { broker: Arc::clone(&broker), connect_timeout: PATIENCE, shutdown };
-        Self { memory, broker, stepper, trigger, surroundings, now_millis, lines: [None, None, None] }
+        let keeper = Arc::clone(&broker);
+        let housekeeping = Task::new(async move {
+            let reason = keeper.meet_deadlines().await;
+            unreachable!("the store refuses nothing, and {reason:?}");
+        });
+        Self { broker, stepper, _trigger: trigger, surroundings, housekeeping, connections: Vec::new() }
     }
 
-    async fn take(&mut self, step: &Step) {
+    /// A turn of everything that was woken. Says whether anything was.
+    fn turn(&mut self) -> bool {
+        let (mut any, _) = self.housekeeping.turn();
+        self.connections.retain_mut(|connection| {
+            let (woken, ended) = connection.turn();
+            any |= woken;
+            !ended
+        });
+        any |= self.stepper.commit();
+        self.stepper.notify();
+        any
+    }
+}
+
+impl<'a> World<'a> {
+    fn new(runtime: &'a Runtime) -> Self {
+        BEGAN.set(Some(Instant::now()));
+        let memory = Memory::new();
+        let life = Life::over(&memory);
+        Self { runtime, memory, life, restarts: 0, lines: [None, None, None] }
+    }
+
+    fn take(&mut self, step: &Step) {
         match step {
             Step::Connect(line, hello) => {
-                self.lines[*line as usize] = None;
-                let (pipe, served) = self.call();
+                let pipe = self.call();
                 let witness = Witness::new(spoken::version(hello.version), spoken::bounds(hello));
-                let mut connection = Connection { pipe, served, witness, deaf: false, ended: false };
-                connection.say(&spoken::connect(hello)).await;
+                let mut connection = Connection { pipe, witness, deaf: false, ended: false };
+                connection.say(&spoken::connect(hello));
                 self.lines[*line as usize] = Some(connection);
+                self.settle();
+                self.pass(TAKE_OVER);
             }
             Step::Cut(line) => self.lines[*line as usize] = None,
-            Step::Restart(seconds) => self.restart(*seconds).await,
+            Step::Restart(seconds) => self.restart(*seconds),
             Step::Deafen(line, deaf) => {
                 if let Some(connection) = self.line(*line) {
                     connection.deaf = *deaf;
+                    self.pass(if *deaf { DEAF } else { LONG_DEAF });
                 }
             }
             Step::Send(line, sent) => {
                 let Some(connection) = self.line(*line) else { return };
                 let bytes = spoken::sent(sent, connection.witness.version());
-                connection.say(&bytes).await;
+                connection.say(&bytes);
             }
             Step::SendDamaged(line, sent, place, value) => {
                 let Some(connection) = self.line(*line) else { return };
@@ -99,51 +199,50 @@ impl World {
                 let place = usize::from(*place) % bytes.len();
                 bytes[place] = *value;
                 connection.witness.confuse();
-                connection.say(&bytes).await;
+                connection.say(&bytes);
             }
             Step::SendBytes(line, bytes) => {
                 let Some(connection) = self.line(*line) else { return };
                 connection.witness.confuse();
-                connection.say(bytes).await;
+                connection.say(bytes);
             }
             Step::Answer(line, count) => {
                 let Some(connection) = self.line(*line) else { return };
                 for _ in 0..=count % 8 {
                     let Some(answer) = connection.witness.answer() else { return };
-                    connection.say(&answer).await;
+                    connection.say(&answer);
                 }
             }
             Step::AnswerWrongly(line, ack, id, reason) => {
-                self.answer_wrongly(*line, *ack, id.value(), *reason).await
+                self.answer_wrongly(*line, *ack, id.value(), *reason)
             }
         }
     }
 
-    async fn answer_wrongly(&mut self, line: Line, ack: AckKind, id: u16, reason: u8) {
+    fn answer_wrongly(&mut self, line: Line, ack: AckKind, id: u16, reason: u8) {
         let Some(connection) = self.line(line) else { return };
         let bytes = spoken::ack(ack, id, reason, connection.witness.version());
         connection.witness.confuse();
-        connection.say(&bytes).await;
+        connection.say(&bytes);
     }
 
     fn line(&mut self, line: Line) -> Option<&mut Connection> {
         self.lines[line as usize].as_mut()
     }
 
-    /// A new connection of the broker's.
-    fn call(&self) -> (DuplexStream, JoinHandle<()>) {
+    /// A new connection to the broker.
+    fn call(&mut self) -> DuplexStream {
         let (ours, theirs) = duplex(PIPE_BYTES);
         let peer = ([127, 0, 0, 1], 1).into();
-        let served = tokio::spawn(serve(theirs, peer, Instant::now(), self.surroundings.clone()));
-        (ours, served)
+        let served = serve(theirs, peer, Instant::now(), self.life.surroundings.clone());
+        self.life.connections.push(Task::new(served));
+        ours
     }
 
     /// Until nothing happens any more that does not wait for a clock.
-    async fn settle(&mut self) {
-        let mut quiet = 0;
+    fn settle(&mut self) {
         for _ in 0..TURNS {
-            quiet = if self.turn().await { 0 } else { quiet + 1 };
-            if quiet == QUIET_TURNS {
+            if !self.turn() {
                 return;
             }
         }
@@ -151,100 +250,81 @@ impl World {
     }
 
     /// A turn of everybody. Says whether anything happened.
-    async fn turn(&mut self) -> bool {
-        yield_now().await;
-        let committed = self.stepper.commit();
-        self.stepper.notify();
-        let mut any = committed;
+    fn turn(&mut self) -> bool {
+        let mut any = self.life.turn();
         for connection in self.lines.iter_mut().flatten() {
-            any |= connection.hear().await;
+            any |= connection.hear();
         }
         any
     }
 
+    /// Time passes.
+    fn pass(&mut self, time: Duration) {
+        self.runtime.block_on(tokio::time::advance(time));
+    }
+
     /// All clients go without a word, and the broker does what is left to do for them.
-    async fn cut_all(&mut self) {
-        let mut served = Vec::new();
-        for connection in self.lines.iter_mut().filter_map(Option::take) {
-            served.push(connection.served);
-        }
+    fn cut_all(&mut self) {
+        self.lines = [None, None, None];
         let begun = Instant::now();
-        // Those of earlier steps may still be on their way out.
-        while self.broker.connections() > 0 || !served.iter().all(JoinHandle::is_finished) {
-            self.turn().await;
+        self.settle();
+        while !self.life.connections.is_empty() {
             assert!(begun.elapsed() < PATIENCE, "a connection does not end");
-        }
-        for served in served {
-            served.await.expect("a connection does not panic");
+            self.pass(Duration::from_secs(1));
+            self.settle();
         }
     }
 
     /// The broker ends as if it were killed, and starts again on what it had committed.
-    async fn restart(&mut self, seconds: u16) {
-        for connection in self.lines.iter_mut().filter_map(Option::take) {
-            connection.served.abort();
+    fn restart(&mut self, seconds: u16) {
+        if self.restarts == RESTARTS {
+            return;
         }
-        self.trigger.trigger();
-        self.cut_all().await;
-        self.now_millis += u64::from(seconds) * 1000;
-        let memory = self.memory.clone();
-        // The old store goes when the last task that has it does.
-        let fresh = World::new();
-        drop(std::mem::replace(self, fresh));
-        let begun = Instant::now();
-        loop {
-            match Store::open_stepped(Options::in_memory(&memory), self.now_millis) {
-                Ok((store, stepper, _)) => {
-                    let now_millis = self.now_millis;
-                    *self = World::over(memory, store, stepper, now_millis);
-                    return;
-                }
-                Err(error) => {
-                    assert!(begun.elapsed() < PATIENCE, "the store cannot be opened again: {error}");
-                    yield_now().await;
-                }
-            }
-        }
+        self.restarts += 1;
+        self.lines = [None, None, None];
+        self.pass(Duration::from_secs(seconds.into()));
+        self.memory = self.memory.fork();
+        let ended = std::mem::replace(&mut self.life, Life::over(&self.memory));
+        let left = Arc::downgrade(&ended.broker);
+        drop(ended);
+        assert_eq!(left.strong_count(), 0, "somebody keeps a broker that has ended");
     }
 }
 
 impl Connection {
     /// Sends bytes. A broker that does not take them any more is no failure, and not waited for.
-    async fn say(&mut self, bytes: &[u8]) {
-        let _ = poll_once(self.pipe.write_all(bytes)).await;
+    fn say(&mut self, mut bytes: &[u8]) {
+        let mut context = Context::from_waker(Waker::noop());
+        while !bytes.is_empty()
+            && let Poll::Ready(Ok(count @ 1..)) = Pin::new(&mut self.pipe).poll_write(&mut context, bytes)
+        {
+            bytes = &bytes[count..];
+        }
     }
 
     /// Takes what has come. Says whether anything has.
-    async fn hear(&mut self) -> bool {
+    fn hear(&mut self) -> bool {
         if self.deaf || self.ended {
             return false;
         }
-        let mut bytes = [0; 4096];
-        match poll_once(self.pipe.read(&mut bytes)).await {
-            None => false,
-            Some(Ok(0) | Err(_)) => {
-                self.ended = true;
-                self.witness.ended();
-                true
-            }
-            Some(Ok(count)) => {
-                self.witness.hear(&bytes[..count]);
-                true
-            }
+        let mut context = Context::from_waker(Waker::noop());
+        let received = self.witness.received();
+        let before = received.len();
+        let mut bytes = [std::mem::MaybeUninit::uninit(); PIPE_BYTES];
+        let mut bytes = ReadBuf::uninit(&mut bytes);
+        let read = Pin::new(&mut self.pipe).poll_read(&mut context, &mut bytes);
+        if read.is_pending() {
+            return false;
         }
+        received.put_slice(bytes.filled());
+        if received.len() == before {
+            self.ended = true;
+            self.witness.ended();
+        } else {
+            self.witness.hear();
+        }
+        true
     }
-}
-
-/// Looks once whether it is ready.
-async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|context| {
-        std::task::Poll::Ready(match future.as_mut().poll(context) {
-            std::task::Poll::Ready(output) => Some(output),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 /// Small, so that they are reached.

@@ -108,6 +108,7 @@ pub const EXPLAINED: &[Difference] = &[
         &["another"],
         "it writes no password without a user name, or with an empty one",
     ),
+    unread(RUMQTTC, true, &[1], &["another"], "it writes no password with an empty user name"),
     unread(RUMQTTC, true, &[15], &["refuses"], "it has no AUTH"),
     unread(
         RUMQTTC,
