@@ -6,16 +6,6 @@ use super::tap::Tap;
 use super::{Library, Program};
 use crate::broker::Broker;
 
-/// These hand a PUBLISH to their program again when it is sent again after a reconnect. What the broker sends them is listened to:
-/// see `Tap::times_sent`.
-const DELIVERS_AGAIN: [&str; 3] = ["gmqtt", "rumqttc", "fusesource"];
-
-/// The QoS at which a session is shown. rumqttc 0.25 forgets with its connection which PUBLISH of QoS 2 it has had, and breaks the
-/// next one off at each PUBREL of them, instead of answering PUBCOMP: it never gets further.
-fn session_qos(library: &Library) -> &'static str {
-    if library.module.starts_with("rumqttc") { "1" } else { "2" }
-}
-
 /// Connects, gets what it publishes at the QoS of the subscription, and leaves in order.
 pub(super) fn messages_come_at_every_qos(library: &Library) {
     let broker = Library::broker();
@@ -67,11 +57,10 @@ pub(super) fn a_will_comes_when_the_program_is_killed(library: &Library) {
 /// published while the subscriber is away waits for it through another kill.
 pub(super) fn a_session_lives_through_a_killed_broker(library: &Library) {
     let mut broker = Library::broker();
-    let qos = session_qos(library);
+    let qos = library.session_qos();
     let lasting = ["subscriber", "numbers", qos, "1", "0"];
     let version = if library.version == "5" { Version::V5 } else { Version::V311 };
-    let delivers_again = DELIVERS_AGAIN.iter().any(|name| library.module.starts_with(name));
-    let tap = delivers_again.then(|| Tap::to(broker.address(), version));
+    let tap = library.delivers_again().then(|| Tap::to(broker.address(), version));
     let mut subscriber = match &tap {
         Some(tap) => library.start_at(&format!("mqtt://{}", tap.address()), "subscribe", &lasting),
         None => library.start(&broker, "subscribe", &lasting),

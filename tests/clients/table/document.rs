@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{FEATURES, LIBRARIES, mosquitto, samples};
+use super::{FEATURES, LIBRARIES, Library, mosquitto, samples};
+
+/// The test that not every library can be judged by in the same way.
+const SESSION: &str = "a_session_lives_through_a_killed_broker";
 
 /// The table stands between these.
 const MARKS: (&str, &str) = ("<!-- made by the tests: begin -->\n", "<!-- made by the tests: end -->");
@@ -30,7 +33,7 @@ fn the_document_shows_every_library_and_every_test() {
 fn table() -> String {
     let mut table = String::from("| client | tests in `clients::table::` | shows |\n|---|---|---|\n");
     for library in LIBRARIES {
-        let shown: Vec<&str> = features(library.version).map(|(feature, _)| feature).collect();
+        let shown: Vec<String> = features(library.version).map(|feature| shown(library, feature)).collect();
         let _ = writeln!(table, "| {} | `{}` | {} |", library.name, library.module, shown.join("; "));
     }
     for (name, test) in mosquitto::SHOWN {
@@ -44,6 +47,15 @@ fn table() -> String {
         let _ = writeln!(table, "- {feature}: `{test}`");
     }
     table
+}
+
+/// A feature as this library has shown it.
+fn shown(library: &Library, (feature, test): (&str, &str)) -> String {
+    if test != SESSION {
+        return feature.to_owned();
+    }
+    let judged = if library.delivers_again() { ", by what the broker sent" } else { "" };
+    format!("{feature} at QoS {}{judged}", library.session_qos())
 }
 
 /// MQTT 3.1.1 has no properties.

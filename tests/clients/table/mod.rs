@@ -57,6 +57,18 @@ pub(crate) enum Transport {
 }
 
 impl Library {
+    /// The QoS at which its session is shown. rumqttc 0.25 forgets with its connection which PUBLISH of QoS 2 it has had, and
+    /// breaks the next one off at each PUBREL of them, instead of answering PUBCOMP: it never gets further.
+    fn session_qos(&self) -> &'static str {
+        if self.module.starts_with("rumqttc") { "1" } else { "2" }
+    }
+
+    /// Whether it hands a PUBLISH to its program again when it is sent again after a reconnect. What the broker sends it is
+    /// listened to: see `Tap::times_sent`.
+    fn delivers_again(&self) -> bool {
+        ["gmqtt", "rumqttc", "fusesource"].iter().any(|name| self.module.starts_with(name))
+    }
+
     /// A broker of its own, on free ports.
     fn broker() -> Broker {
         Setup::new().websocket().start()
