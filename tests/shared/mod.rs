@@ -7,7 +7,7 @@ mod members;
 use std::time::Duration;
 
 use barnacle_wire::client::PATIENCE;
-use barnacle_wire::{Client, Connect, Disconnect, Packet, Property, Publish, Subscribe, Version, kind};
+use barnacle_wire::{Client, Connect, Packet, Publish, Subscribe, Version, kind};
 
 use crate::broker::Broker;
 
@@ -104,16 +104,5 @@ fn drain(client: &mut Client) -> Vec<u16> {
             }
             _ => return numbers,
         }
-    }
-}
-
-fn end_session(client: Client) {
-    let version = client.version();
-    let mut client = client;
-    if version == Version::V5 {
-        let disconnect =
-            Disconnect { properties: vec![Property::SessionExpiryInterval(0)], ..Disconnect::default() };
-        client.send(&disconnect.encode(version)).expect("DISCONNECT is sent");
-        client.expect_close();
     }
 }

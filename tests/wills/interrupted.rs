@@ -111,17 +111,6 @@ fn a_return_after_a_session_that_ended_with_its_connection_finds_none_and_publis
     }
 }
 
-/// The same while the broker runs: whoever takes over a session that ends with its connection finds none.
-#[test]
-fn a_take_over_of_a_session_that_ends_with_its_connection_finds_none() {
-    let broker = Broker::start();
-    make_watcher(&broker);
-    let _before = broker.connect(&client("brief", 0, 1000)).0;
-    let (_back, connack) = broker.connect(&client("brief", 100, 0));
-    assert!(!connack.session_present);
-    assert_eq!(next_will(&mut watcher(&broker)), "brief", "the session's end comes before the delay");
-}
-
 /// A client that is not known to any session may watch too, from the restart on.
 #[test]
 fn live_subscribers_get_the_wills_of_interrupted_clients() {

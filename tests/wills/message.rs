@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use barnacle_wire::{Connect, Disconnect, Property, Publish, Subscribe, Version, Will};
+use barnacle_wire::{Connect, Property, Publish, Subscribe, Version, Will};
 
-use super::{TOPIC, client, end_badly, leave, make_watcher, next_will, watcher, will_of};
+use super::{TOPIC, client, end_badly, make_watcher, watcher, will_of};
 use crate::broker::{Broker, Setup};
 
 fn expiry_of(message: &Publish) -> Option<u32> {
@@ -80,22 +80,4 @@ fn a_retained_will_is_retained_across_a_crash() {
         let message = reader.expect_publish();
         assert!(message.retain && message.payload == b"offline", "{message:?}");
     }
-}
-
-#[test]
-fn disconnect_with_will_message_publishes_it_and_keeps_to_its_delay() {
-    let mut broker = Broker::start();
-    make_watcher(&broker);
-    let asked_for = Disconnect { reason: 0x04, properties: Vec::new() };
-    let mut leaving = broker.connect(&client("at once", 100, 0)).0;
-    leaving.send(&asked_for.encode(Version::V5)).expect("DISCONNECT is sent");
-    leaving.expect_close();
-    let mut delayed = broker.connect(&client("delayed", 100, 1)).0;
-    delayed.send(&asked_for.encode(Version::V5)).expect("DISCONNECT is sent");
-    delayed.expect_close();
-    let mut watcher = watcher(&broker);
-    assert_eq!([next_will(&mut watcher), next_will(&mut watcher)], ["at once", "delayed"]);
-    leave(watcher);
-    broker.kill_and_start_again();
-    super::expect_no_will(&mut super::watcher(&broker), Duration::from_millis(300));
 }

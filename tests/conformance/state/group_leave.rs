@@ -54,6 +54,17 @@ fn a_member_that_comes_back_finishes_what_it_began(server: &Server) {
     nothing_before_marker(server, &mut other, "marker");
     member.subscribe(&Subscribe::new(2, "marker", 1));
     nothing_before_marker(server, &mut member, "marker");
+    member.disconnect();
+    assert_eq!(text(&take(&mut other)), "marker");
+    other.disconnect();
+    end_session(server, "member");
+
+    let (member, taken) = member_with(server, 1, 1);
+    member.abort();
+    nothing_before_marker(server, &mut other_member(server), "marker");
+    let mut member = server.resume("member");
+    assert_eq!(member.message(), Publish { dup: true, ..taken[0].clone() });
+    finish(&mut member, &taken[0]);
 }
 
 /// What a member has not acknowledged at QoS 1 when its session ends goes to another member; what it has, does not.
