@@ -3,6 +3,7 @@
 use barnacle_wire::{Connect, Packet, Property, Publish, RawPacket, Subscribe, Version, Will, packets};
 
 use crate::server::{Case, Server};
+use crate::support::works;
 
 tests! {
     the_first_packet_is_connect: BOTH;
@@ -194,7 +195,7 @@ fn a_password_needs_no_user_name(server: &Server) {
     let mut connect = server.hello("password");
     connect.password = Some(vec![0xff, 0x00, 0x80]);
     let (mut client, _) = server.connect(&connect);
-    client.works();
+    works(server, &mut client);
 }
 
 /// The fields of the payload come in one order: client identifier, will, user name, password. The will that is published
@@ -229,7 +230,7 @@ fn client_identifiers_of_23_letters_and_digits_are_taken(server: &Server) {
     identifiers.extend((1..=23).map(|length| alphabet[30..30 + length].to_owned()));
     identifiers.extend(["x".repeat(24), "x".repeat(65_535), "mit Leerzeichen/und # + $".to_owned()]);
     for identifier in identifiers {
-        server.client(&identifier).works();
+        works(server, &mut server.client(&identifier));
     }
 }
 
@@ -262,8 +263,8 @@ fn a_client_without_identifier_gets_one(server: &Server) {
 fn a_client_without_identifier_and_with_clean_session_is_let_in(server: &Server) {
     let (mut first, mut second) = (server.client(""), server.client(""));
     first.ping();
-    second.works();
-    first.works();
+    works(server, &mut second);
+    works(server, &mut first);
 }
 
 /// A client without an identifier that wants its session kept is refused with return code 2 (identifier rejected), and

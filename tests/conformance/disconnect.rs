@@ -1,9 +1,12 @@
 //! DISCONNECT, from either side (section 3.14).
 
 use barnacle_wire::property::Pair;
-use barnacle_wire::{Connect, Disconnect, Packet, Property, Publish, RawPacket, Subscribe, Version, Will};
+use barnacle_wire::{
+    Ack, Connect, Disconnect, Packet, Property, Publish, RawPacket, Subscribe, Version, Will, kind,
+};
 
 use crate::server::{Case, Server};
+use crate::support::works;
 
 tests! {
     a_client_that_says_good_bye_is_closed: BOTH;
@@ -88,7 +91,7 @@ fn every_reason_of_a_client_is_taken(server: &Server) {
     }
     cases.push(Case::new("no reason", vec![0xe0, 0], "closed"));
     server.expect_endings(&cases);
-    server.client("misused").works();
+    works(server, &mut server.client("misused"));
 }
 
 /// A reason code that DISCONNECT does not have is a protocol error.
@@ -143,6 +146,13 @@ fn nothing_comes_after_the_servers_disconnect(server: &Server) {
     assert_eq!(place, Some(packets.len() - 1), "DISCONNECT is the last packet");
     let answers = packets.iter().filter(|packet| **packet == Packet::PingResp).count();
     assert_eq!(answers, 2, "what came before the malformed packet is answered, nothing behind it");
+    // An answer for which nothing has to be kept first is ready in the same moment.
+    for violation in [&[0x00, 0][..], &[0x10, 0], &[0xd0, 0]] {
+        let mut client = server.client("hasty");
+        client.send(&[&Ack::new(9).encode(kind::PUBREL, Version::V5), violation].concat());
+        let packets = client.end();
+        assert!(matches!(packets.last(), Some(Packet::Disconnect(_))), "{packets:?}");
+    }
 }
 
 /// A server has no DISCONNECT for a client that it has not let in: what goes wrong before is said in CONNACK or not at all.

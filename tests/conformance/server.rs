@@ -119,6 +119,11 @@ impl Peer {
         }
     }
 
+    /// From here on an answer has so much time.
+    pub(crate) fn wait_no_longer_than(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// The next packet.
     #[track_caller]
     pub(crate) fn receive(&mut self) -> Packet {
@@ -212,15 +217,6 @@ impl Peer {
         self.expect(&Packet::PingResp);
     }
 
-    /// Sees that this is a connection to a broker: what it subscribes to and publishes comes back.
-    #[track_caller]
-    pub(crate) fn works(&mut self) {
-        self.subscribe(&Subscribe::new(65_534, "to/itself", 0));
-        let message = Publish::new("to/itself", "it works");
-        self.publish(&message);
-        self.expect(&Packet::Publish(message));
-    }
-
     /// Sees that the server closes the connection. Returns what it sent before.
     #[track_caller]
     pub(crate) fn end(&mut self) -> Vec<Packet> {
@@ -264,20 +260,6 @@ impl Peer {
         let took = begun.elapsed();
         assert!((earliest..latest).contains(&took), "closed after {took:?}, not {earliest:?} to {latest:?}");
         packets
-    }
-
-    /// Sees that the server ends the connection because of what the client did: with this reason in a DISCONNECT in
-    /// MQTT 5 [MQTT-4.13.1-1], without a word before it, which has no DISCONNECT for servers.
-    #[track_caller]
-    pub(crate) fn end_because(&mut self, reason: u8) {
-        let packets = self.end();
-        match (self.version, &packets[..]) {
-            (Version::V5, [Packet::Disconnect(disconnect)]) => {
-                assert_eq!(disconnect.reason, reason, "DISCONNECT {:#04x}", disconnect.reason);
-            }
-            (Version::V31 | Version::V311, []) => {}
-            _ => panic!("{packets:?} and the end came, where the reason is {reason:#04x}"),
-        }
     }
 
     /// Says good-bye and waits until the server has closed.

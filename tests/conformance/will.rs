@@ -7,6 +7,7 @@ use barnacle_wire::property::Pair;
 use barnacle_wire::{Connect, Disconnect, Property, Publish, Subscribe, Version, Will};
 
 use crate::server::{Peer, Server};
+use crate::support::expect_end;
 
 tests! {
     a_will_is_published_when_the_connection_breaks: BOTH;
@@ -79,11 +80,11 @@ fn a_will_is_published_when_the_client_is_thrown_out(server: &Server) {
     let mut witness = witness(server);
     let (mut client, _) = server.connect(&server.hello("violent").will(will("violent")));
     client.send(&[0x00, 0x00]);
-    client.end_because(0x81);
+    expect_end(server, &mut client, &[0x81]);
     expect_will(&mut witness, "violent");
     let (mut client, _) = server.connect(&server.hello("taken over").will(will("taken over")));
     server.client("taken over").ping();
-    client.end_because(0x8e);
+    expect_end(server, &mut client, &[0x8e]);
     expect_will(&mut witness, "taken over");
 }
 

@@ -14,13 +14,7 @@ tests! {
 /// [MQTT5 3.3.4-2] [MQTT311 3.3.5-1]
 fn overlapping_subscriptions_bring_the_highest_qos(server: &Server) {
     let subscribe = Subscribe::new(1, "o/#", 0).and("o/+", 2).and("o/a", 1).and("+/a", 0);
-    let mut live = server.client("live");
-    live.subscribe(&subscribe);
-    let mut stored = server.new_session("stored");
-    stored.subscribe(&subscribe);
-    let mut away = server.new_session("away");
-    away.subscribe(&subscribe);
-    away.disconnect();
+    let (mut live, mut stored) = live_stored_and_away(server, &subscribe);
     for qos in [1, 2] {
         server.publish(&Publish::new("o/a", "v").qos(qos, 1));
     }

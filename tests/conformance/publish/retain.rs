@@ -201,45 +201,31 @@ fn retain_handling_2_sends_nothing_that_is_kept(server: &Server) {
 /// without Retain As Published; 3.1.1 knows nothing else.
 /// [MQTT5 3.3.1-12] [MQTT311 3.3.1-9]
 fn what_is_published_now_has_retain_0(server: &Server) {
-    let mut live = server.client("live");
-    live.subscribe(&Subscribe::new(1, "r/+", 2));
-    let mut stored = server.new_session("stored");
-    stored.subscribe(&Subscribe::new(1, "r/+", 2));
-    let mut away = server.new_session("away");
-    away.subscribe(&Subscribe::new(1, "r/+", 2));
-    away.disconnect();
-    for qos in [1, 2] {
-        for retain in [true, false] {
-            server.publish(&Publish::new("r/a", "v").qos(qos, 1).retain(retain));
-        }
-    }
-    let mut away = server.resume("away");
-    for subscriber in [&mut live, &mut stored, &mut away] {
-        assert!(take_all(subscriber, 4).iter().all(|message| !message.retain));
-    }
+    assert_eq!(flags_of_what_is_published_now(server, 2), [false; 4]);
 }
 
 /// With Retain As Published RETAIN is as the publisher set it, live and for what waited.
 /// [MQTT5 3.3.1-13]
 fn retain_as_published_keeps_the_publishers_flag(server: &Server) {
-    let subscribe = Subscribe::new(1, "r/+", 2 | RETAIN_AS_PUBLISHED);
-    let mut live = server.client("live");
-    live.subscribe(&subscribe);
-    let mut stored = server.new_session("stored");
-    stored.subscribe(&subscribe);
-    let mut away = server.new_session("away");
-    away.subscribe(&subscribe);
-    away.disconnect();
+    assert_eq!(flags_of_what_is_published_now(server, 2 | RETAIN_AS_PUBLISHED), [true, false, true, false]);
+}
+
+/// RETAIN of four messages that are published with it and without in turn, the same for every subscriber.
+#[track_caller]
+fn flags_of_what_is_published_now(server: &Server, options: u8) -> [bool; 4] {
+    let (mut live, mut stored) = live_stored_and_away(server, &Subscribe::new(1, "r/+", options));
     for qos in [1, 2] {
         for retain in [true, false] {
             server.publish(&Publish::new("r/a", "v").qos(qos, 1).retain(retain));
         }
     }
     let mut away = server.resume("away");
-    for subscriber in [&mut live, &mut stored, &mut away] {
-        let flags: Vec<bool> = take_all(subscriber, 4).iter().map(|message| message.retain).collect();
-        assert_eq!(flags, [true, false, true, false]);
-    }
+    let [live, stored, away] = [&mut live, &mut stored, &mut away].map(|subscriber| {
+        let messages = take_all(subscriber, 4);
+        [0, 1, 2, 3].map(|at: usize| messages[at].retain)
+    });
+    assert_eq!([stored, away], [live; 2]);
+    live
 }
 
 /// What is kept is of no session: it stays when its publisher's session ends.
