@@ -22,6 +22,7 @@ mod acknowledgement;
 mod auth;
 mod connack;
 mod connect;
+mod corners;
 mod data;
 mod disconnect;
 mod enhanced_authentication;
