@@ -3,7 +3,9 @@
 //! A [`Peer`] answers nothing by itself and sends whatever it is told. Nothing here sleeps to see that nothing comes: a
 //! PINGREQ is answered behind everything that had to come before ([`Peer::ping`]).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use barnacle_wire::client::PATIENCE;
@@ -113,6 +115,7 @@ impl Peer {
     /// Sends bytes as they are. A server that has closed already is met at the next read.
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
+        record(self.version, bytes);
         match self.client.send(bytes) {
             Ok(()) | Err(ClientError::Closed) => {}
             Err(error) => panic!("cannot send: {error}"),
@@ -274,6 +277,15 @@ impl Peer {
     pub(crate) fn abort(self) {
         self.client.abort();
     }
+}
+
+/// Keeps what is sent, if somebody wants it: seeds of the fuzz targets are made of it (docs/FUZZING.md).
+fn record(version: Version, bytes: &[u8]) {
+    let Some(folder) = std::env::var_os("BARNACLE_RECORD_PACKETS") else { return };
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    let name = format!("{}-{:016x}", version.level(), hasher.finish());
+    std::fs::write(Path::new(&folder).join(name), bytes).expect("what is sent can be kept");
 }
 
 /// What a client does wrong, and how its connection has to end.

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the seeds: seeds.py FOUND, where FOUND has what libFuzzer collected, a folder for each target.
+"""Writes the seeds: seeds.py FOUND SENT, where FOUND has what libFuzzer collected, a folder for each target, and SENT what the
+conformance tests have sent, a file each, which they write with BARNACLE_RECORD_PACKETS=SENT.
 
-`seeds/packets.txt` is for the three targets of the codec: the packets of the tables in src/protocol/tests, right and wrong ones, and
-the smallest that a run has found to reach something new. `seeds/connection.txt` is for conversations, found by a run. Each line is
+`seeds/packets.txt` is for the three targets of the codec: the packets of the tables in src/protocol/tests, right and wrong ones, those
+of the conformance tests, one of each kind and length, and the smallest that a run has found to reach something new. `seeds/connection.txt` is for conversations, found by a run. Each line is
 an input in hexadecimal digits.
 """
 import pathlib
@@ -62,6 +63,18 @@ def of_tables():
             yield bytes([FIRST_BYTE["NEW" if packet[:1] == b"\x10" else version]]) + packet
 
 
+def of_conformance(folder):
+    """Of what was sent in a version, the first of each beginning and length: many differ in a name only."""
+    versions = {"3": "V31", "4": "V311", "5": "V5"}
+    chosen = {}
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        version = "NEW" if data[:1] == b"\x10" else versions[path.name[0]]
+        if data and len(data) <= 120:
+            chosen.setdefault((version, data[:2], len(data)), bytes([FIRST_BYTE[version]]) + data)
+    return [chosen[key] for key in sorted(chosen)]
+
+
 def found(folder):
     inputs = {path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else set()
     return sorted(inputs, key=lambda data: (len(data), data))
@@ -81,7 +94,7 @@ def write(name, inputs):
 
 collected = pathlib.Path(sys.argv[1])
 (HERE / "seeds").mkdir(exist_ok=True)
-packets = list(of_tables())
+packets = list(of_tables()) + of_conformance(pathlib.Path(sys.argv[2]))
 for target in ["decode", "round_trip", "differential"]:
     packets += spread(found(collected / target))
 write("packets.txt", packets)
