@@ -24,7 +24,7 @@ pub(super) struct Connected<T> {
     pub(super) decoder: Decoder,
     /// Bytes read and not yet decoded.
     pub(super) input: BytesMut,
-    pub(super) session: Session,
+    pub(super) session: Box<Session>,
     pub(super) owner: Owner,
     pub(super) claim: Claim,
     pub(super) reader: Option<storage::Reader>,
@@ -254,7 +254,7 @@ where
             transport: self.transport,
             decoder: self.decoder,
             input: self.input,
-            session,
+            session: Box::new(session),
             owner,
             claim,
             reader,

@@ -40,7 +40,8 @@ pub async fn serve<T>(transport: T, peer: SocketAddr, accepted_at: Instant, surr
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let connected = match handshake::shake_hands(transport, accepted_at, &surroundings).await {
+    // What only the beginning needs is not kept by the task for as long as the connection lasts.
+    let connected = match Box::pin(handshake::shake_hands(transport, accepted_at, &surroundings)).await {
         Ok(connected) => connected,
         Err(refusal) => {
             tracing::info!(%peer, "connection refused: {refusal}");

@@ -42,7 +42,8 @@ const LAST_CHANCE: Duration = Duration::from_millis(10);
 /// A connected client, without its transport.
 pub(super) struct Running {
     pub(super) broker: Arc<Broker>,
-    pub(super) session: Session,
+    /// In a box: a connection that waits is to be small, and its task has room for each value on each of its ways.
+    pub(super) session: Box<Session>,
     pub(super) owner: Owner,
     pub(super) mailbox: Arc<Mailbox>,
     /// What the last transaction is fenced with.

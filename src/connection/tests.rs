@@ -164,3 +164,13 @@ async fn connected(surroundings: &Surroundings, clients: usize) {
     .await
     .expect("it is heard");
 }
+
+#[tokio::test]
+async fn an_idle_connection_is_small() {
+    let (_running, surroundings) = broker(&open(&Memory::new()), 256);
+    let (_client, server) = tokio::io::duplex(64);
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let task = serve(server, peer, Instant::now(), surroundings);
+    // Beside its session, room to read into, and what its kind of transport has.
+    assert!(size_of_val(&task) < 3 << 10, "{} bytes", size_of_val(&task));
+}
