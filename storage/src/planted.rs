@@ -31,17 +31,23 @@ pub enum Fault {
     PubcompBeforeRelease,
     /// What a member of a shared group had not acknowledged at QoS 1 is lost when its session ends.
     GroupEntryLost,
+    /// What a session drops for its limit or because it has expired is not counted.
+    DropsUncounted,
+    /// The end of a log that the disk does not give passes for a damaged one.
+    UnreadForDamaged,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 6] = [
+    pub const ALL: [Fault; 8] = [
         Fault::AckBeforeCommit,
         Fault::PositionBeforeExchanges,
         Fault::IdentifierAfterMessage,
         Fault::StartOffByOne,
         Fault::PubcompBeforeRelease,
         Fault::GroupEntryLost,
+        Fault::DropsUncounted,
+        Fault::UnreadForDamaged,
     ];
 
     /// Its name, as `BARNACLE_PLANT` has it.
@@ -53,6 +59,8 @@ impl Fault {
             Fault::StartOffByOne => "start-off-by-one",
             Fault::PubcompBeforeRelease => "pubcomp-before-release",
             Fault::GroupEntryLost => "group-entry-lost",
+            Fault::DropsUncounted => "drops-uncounted",
+            Fault::UnreadForDamaged => "unread-for-damaged",
         }
     }
 

@@ -208,7 +208,7 @@ impl Apply<'_> {
 
     /// The first LSN of a span with which enough goes; its end, if all of it is not enough.
     fn cut(&self, log: LogId, span: Span, enough: impl Fn(Load) -> bool) -> Result<Lsn, ReadError> {
-        let before = self.shared.load_at(log, span.after)?;
+        let before = self.load_at(log, span.after)?;
         if enough(Load::default()) {
             return Ok(span.after);
         }
@@ -216,7 +216,7 @@ impl Apply<'_> {
         let (mut less, mut cut) = (span.after, span.through);
         while less.0 + 1 < cut.0 {
             let middle = Lsn(less.0.midpoint(cut.0));
-            if enough(self.shared.load_at(log, middle)?.beyond(before)) {
+            if enough(self.load_at(log, middle)?.beyond(before)) {
                 cut = middle;
             } else {
                 less = middle;
@@ -229,9 +229,9 @@ impl Apply<'_> {
     fn load_of(&mut self, log: LogId, span: Span) -> Load {
         let end = match span.through {
             OPEN_END => Ok(self.head_now(log)),
-            through => self.shared.load_at(log, through),
+            through => self.load_at(log, through),
         };
-        match end.and_then(|end| Ok(end.beyond(self.shared.load_at(log, span.after)?))) {
+        match end.and_then(|end| Ok(end.beyond(self.load_at(log, span.after)?))) {
             Ok(load) => load,
             Err(error) => {
                 tracing::error!(%error, "what waits for a group cannot be counted");

@@ -13,6 +13,7 @@ use crate::topics::shared_filter;
 use crate::{DropReason, Exchange, GroupTake, LogId, Lsn, SessionId};
 
 use super::Apply;
+use super::foresee::insist;
 
 impl Apply<'_> {
     /// There is such a group from here on; `member` is in it, if it is a connection whose session is not stored.
@@ -165,7 +166,7 @@ impl Apply<'_> {
 
     /// Appends the message of an exchange that has a copy of its own to the log that it came from.
     fn append_again(&mut self, id: SessionId, exchange: &Exchange) {
-        match self.body_of_exchange(id, exchange) {
+        match insist(self.shared, || self.body_of_exchange(id, exchange)) {
             Ok(Some((body, expires_at_millis))) => {
                 self.catalog.last.0 += 1;
                 let lsn = self.catalog.last;

@@ -18,6 +18,7 @@ use crate::{Backlog, DropReason, Dropped, Limit, Load, LogId, Lsn, Policy, Publi
 
 use super::Apply;
 use super::apply::end_of_log;
+use super::foresee::insist;
 
 /// Full readers of one log that are looked at before a message is left out because of them.
 const LOOKED_AT: usize = 64;
@@ -120,6 +121,11 @@ impl Apply<'_> {
         self.catalog.quotas.as_mut().expect("the caller has seen that there are limits")
     }
 
+    /// What a log had up to an LSN, of what is published.
+    pub(super) fn load_at(&self, log: LogId, lsn: Lsn) -> Result<Load, ReadError> {
+        insist(self.shared, || self.shared.load_at(log, lsn))
+    }
+
     /// What a log has had, with what this batch appends.
     pub(super) fn head_now(&mut self, log: LogId) -> Load {
         match self.batch.head(log) {
@@ -176,7 +182,7 @@ impl Apply<'_> {
             let parts = self.catalog.sessions[&id].memberships().filter(|part| part.log == *log);
             let until = parts.map(|part| part.until).max().unwrap_or(GROWING);
             if until != GROWING {
-                measured.end = Some(self.shared.load_at(*log, until).unwrap_or_default());
+                measured.end = Some(self.load_at(*log, until).unwrap_or_default());
             }
         }
         self.quotas().usages.insert(id, usage);
@@ -199,7 +205,7 @@ impl Apply<'_> {
         }
         for (log, floor) in crate::trim::all_floors(self.catalog) {
             let head = self.head_now(log);
-            match self.shared.load_at(log, floor) {
+            match self.load_at(log, floor) {
                 Ok(dead) => self.quotas().total.found(log, head, dead),
                 Err(error) => tracing::error!(%error, "what waits in a log cannot be counted"),
             }
@@ -244,7 +250,7 @@ impl Apply<'_> {
         let position = self.catalog.sessions[&id].position;
         let head = self.shared.head();
         let Some(reading) = Reading::of(self.catalog, id, position) else { return };
-        match reading.backlog(self.shared, head) {
+        match insist(self.shared, || reading.backlog(self.shared, head)) {
             Ok(Backlog { own, shared_at_most }) => {
                 let dropped = Dropped { exactly: own.messages, shared_at_most: shared_at_most.messages };
                 self.count_in_total(DropReason::Expired, dropped);
@@ -275,13 +281,13 @@ impl Apply<'_> {
         let began = growing
             .and_then(|row| row.began.iter().find(|(log, _)| *log == part.log))
             .map(|(_, began)| *began);
-        let end = if part.until == GROWING { Ok(head) } else { self.shared.load_at(part.log, part.until) };
+        let end = if part.until == GROWING { Ok(head) } else { self.load_at(part.log, part.until) };
         let waited = end.and_then(|end| {
             let end = began.map_or(end, |began| Load {
                 messages: end.messages.min(began.messages),
                 bytes: end.bytes.min(began.bytes),
             });
-            Ok(end.beyond(self.shared.load_at(part.log, from)?))
+            Ok(end.beyond(self.load_at(part.log, from)?))
         });
         match waited {
             Ok(waited) => {
@@ -383,7 +389,7 @@ impl Apply<'_> {
             let ended = self.catalog.heads.get(log).is_some_and(|head| head.last <= at.max(from));
             measured.mark = match self.catalog.heads.get(log).filter(|_| ended) {
                 Some(head) => head.load(),
-                None => self.shared.load_at(*log, at.max(from))?,
+                None => self.load_at(*log, at.max(from))?,
             };
         }
         usage.at = at;

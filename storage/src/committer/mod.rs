@@ -13,6 +13,7 @@ mod apply;
 mod attach;
 mod batch;
 mod deadlines;
+mod foresee;
 mod group_limit;
 mod groups;
 mod limit;
@@ -101,6 +102,10 @@ fn commit(
     waiting: &mut Vec<(Done, Option<Applied>)>,
 ) -> Result<Published, CommitError> {
     if let Some(error) = shared.failure() {
+        refuse(work, waiting);
+        return Err(error);
+    }
+    if let Err(error) = foresee::foresee(shared, &work) {
         refuse(work, waiting);
         return Err(error);
     }

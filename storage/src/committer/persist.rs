@@ -47,7 +47,7 @@ pub(crate) fn persist(
         }
     }
     let began = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = pauses(shared);
     let mut replaced = Vec::new();
     loop {
         if error.kind == FailureKind::Corruption {
@@ -74,16 +74,25 @@ pub(crate) fn persist(
             }
         }
         // While the store is being opened, nobody could stop it: there is one more attempt, and no waiting.
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         if shared.is_opening() || !shared.wait_for_turn(pause) {
             return Err(give_up(shared, error.reason));
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     // Whether the disk is full is known before anybody takes the end of the failure for room.
     shared.look_at_space();
     shared.board.set_failing(None);
     tracing::warn!(after = ?began.elapsed(), "writing succeeds again; nothing that was acknowledged is lost");
     Ok(())
+}
+
+/// How long the committer waits between attempts. A disk in memory has failed because it was told to: nobody waits for it.
+pub(super) fn pauses(shared: &Shared) -> impl Iterator<Item = Duration> + use<> {
+    let in_memory = shared.options.memory.is_some();
+    let first = if in_memory { Duration::from_micros(10) } else { FIRST_PAUSE };
+    std::iter::successors(Some(first), move |pause| {
+        Some(if in_memory { *pause } else { (*pause * 2).min(LONGEST_PAUSE) })
+    })
 }
 
 /// Looks after what works in the background: a compaction that has come upon a damaged file fails each time that it is tried.
@@ -122,7 +131,7 @@ impl Background {
     }
 }
 
-fn give_up(shared: &Shared, reason: String) -> CommitError {
+pub(super) fn give_up(shared: &Shared, reason: String) -> CommitError {
     shared.fail(reason);
     shared.failure().expect("it has just failed")
 }

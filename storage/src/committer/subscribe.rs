@@ -18,6 +18,7 @@ use crate::{Exchange, LogId, NewSubscription, RetainedScan, SessionId, Subscribe
 
 use super::Apply;
 use super::attach::own;
+use super::foresee::insist;
 
 impl Apply<'_> {
     pub(super) fn subscribe(&mut self, id: SessionId, wanted: Vec<NewSubscription>) -> Vec<Subscribed> {
@@ -189,7 +190,7 @@ impl Apply<'_> {
 
     fn hold_exchanges(&mut self, id: SessionId, exchanges: &[Exchange]) {
         for exchange in exchanges {
-            match self.shared.find_entry(exchange.log, exchange.lsn) {
+            match insist(self.shared, || self.shared.find_entry(exchange.log, exchange.lsn)) {
                 Ok(Some(entry)) => self.hold_message(id, exchange.packet_id, exchange.lsn, entry.body()),
                 Ok(None) => tracing::error!(?exchange, "the message of an open exchange is not in its log"),
                 Err(error) => {

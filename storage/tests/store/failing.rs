@@ -1,6 +1,7 @@
 //! Writes and syncs that fail: nothing is acknowledged before it is kept, and nothing that was acknowledged is lost.
 
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use barnacle_storage::*;
 
@@ -173,4 +174,76 @@ fn a_message_without_room_leaves_no_older_one_retained() {
     let before = fixture.store.statistics().commits;
     fixture.commit(forget());
     assert_eq!(fixture.store.statistics().commits, before, "nothing is written where there was none");
+}
+
+/// A store with threads on a disk in memory that has been crashed with everything synced: nothing is in memory of what its logs have.
+fn after_a_crash(memory: &Memory, fill: impl FnOnce(&Fixture)) -> Fixture {
+    let fixture = fixture_with(|options| options.memory = Some(memory.clone()));
+    fill(&fixture);
+    memory.crash(Survivors::All);
+    fixture.reopen_with(|options| options.memory = Some(memory.clone()))
+}
+
+/// Commits while the disk gives nothing for a while: the commit waits, and says so.
+fn commit_waiting(memory: &Memory, fixture: &Fixture, transaction: Transaction) {
+    let (answer, answered) = mpsc::channel();
+    memory.fail_reads(u64::MAX);
+    fixture.store.submit(transaction, move |outcome| answer.send(outcome).expect("the test waits"));
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !matches!(fixture.store.health(), Health::Failing { .. }) {
+        assert!(Instant::now() < patience, "it does not say so: {:?}", answered.try_recv());
+        std::thread::yield_now();
+    }
+    assert!(fixture.store.is_full(), "publishes are refused or held back");
+    assert!(answered.try_recv().is_err(), "it is not done");
+    memory.fail_reads(0);
+    assert!(matches!(answered.recv(), Ok(Ok(Outcome::Committed(_)))));
+    assert_eq!(fixture.store.statistics().damaged_ranges, 0, "what was not given is no damage");
+}
+
+#[test]
+fn a_log_whose_end_the_disk_does_not_give_is_waited_for() {
+    let memory = Memory::new();
+    let fixture = after_a_crash(&memory, |fixture| {
+        let client = fixture.attach("a");
+        fixture.subscribe(&client, "#", 1);
+        for number in 0..5 {
+            fixture.publish("t", &number.to_string());
+        }
+    });
+    let client = fixture.attach("a");
+    let last = publish(&fixture.store, "t", "5");
+    commit_waiting(&memory, &fixture, Transaction { fence: None, operations: vec![last] });
+    let pass = fixture.pass(&client, Lsn(0));
+    assert_eq!((payloads(&pass).concat().as_str(), pass.damaged.len()), ("012345", 0));
+}
+
+#[test]
+fn an_exchange_whose_message_the_disk_does_not_give_outlives_its_log_all_the_same() {
+    let memory = Memory::new();
+    let mut begun = None;
+    let fixture = after_a_crash(&memory, |fixture| {
+        let (a, b) = (fixture.attach("a"), fixture.attach("b"));
+        [&a, &b].into_iter().for_each(|client| drop(fixture.subscribe(client, "both", 1)));
+        fixture.publish("both", "begun");
+        let entry = fixture.pass(&a, Lsn(0)).entries.remove(0);
+        let exchange = Exchange {
+            packet_id: 1,
+            lsn: entry.lsn,
+            log: entry.log,
+            qos: 1,
+            received: false,
+            retain: false,
+            subscription_identifiers: vec![],
+        };
+        begun = Some((a.id, exchange.clone()));
+        fixture.save(&a, Outbound { position: entry.lsn, last_packet_id: 1, open: vec![exchange] });
+        fixture.unsubscribe(&b, "both");
+    });
+    let (session, exchange) = begun.expect("it has begun");
+    let a = fixture.attach("a");
+    let operations = vec![Operation::Unsubscribe(vec!["both".into()])];
+    commit_waiting(&memory, &fixture, Transaction { fence: Some((a.id, a.epoch)), operations });
+    let found = fixture.store.read_exchange(session, &exchange).expect("readable").expect("it is kept");
+    assert_eq!(text(&found), "begun");
 }

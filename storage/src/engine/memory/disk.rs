@@ -16,6 +16,8 @@ pub enum Fault {
     NoSpace,
     /// The first sync from here on fails. What it covered is there, and goes with the next crash, or does not.
     FailedSync,
+    /// The disk gives nothing for the first read from here on.
+    FailedRead,
     /// From here on, syncs report success and do nothing.
     IgnoredSyncs,
     /// Of the first write from here on that has a block of messages, the first block is not written, without an error.
@@ -69,10 +71,11 @@ impl Disk {
 
     /// A read begins.
     pub(super) fn read(&mut self) -> Result<(), EngineError> {
-        if self.failing_reads == 0 {
+        let fails = self.failing_reads > 0;
+        self.failing_reads -= u64::from(fails);
+        if !fails && !self.take(Fault::FailedRead) {
             return Ok(());
         }
-        self.failing_reads -= 1;
         Err(EngineError { kind: FailureKind::Io, reason: "input/output error, as planned".to_owned() })
     }
 
