@@ -90,6 +90,14 @@ impl Running {
                     break 'all;
                 }
             }
+            // A pass may bring nothing and end where the session passes something over: it goes on from there.
+            self.session.logs_taken_through(pass.through.0.min(through), now);
+            if pass.through.0 <= through
+                && let Some(log) = &self.log
+            {
+                let (messages, at_most) = lost(&pass.damaged, &log.reader);
+                self.session.passed_damage(messages, at_most, now);
+            }
             if !pass.more {
                 break;
             }

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use barnacle_storage::{Memory, Options, Store};
+use barnacle_storage::{
+    Answer, Attach, Epoch, Limit, Memory, Message, NewSubscription, Operation, Options, Outcome, Policy,
+    Publish, RetainedChange, SessionId, Store, SubscriptionOptions, Transaction, encode_message,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
@@ -173,4 +176,89 @@ async fn an_idle_connection_is_small() {
     let task = serve(server, peer, Instant::now(), surroundings);
     // Beside its session, room to read into, and what its kind of transport has.
     assert!(size_of_val(&task) < 3 << 10, "{} bytes", size_of_val(&task));
+}
+
+/// Found by the simulator (seed 1507, with limits): what may have been sent was read up to a part that the session passes over, and
+/// never beyond, when nothing else was before it. CONNACK never came.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_sent_is_taken_back_across_what_was_left_out_for_a_limit() {
+    let memory = Memory::new();
+    let open = |memory: &Memory| {
+        let session = Limit { max_messages: Some(1), policy: Policy::DropNewest, ..Limit::default() };
+        let limits = barnacle_storage::Limits { session, ..Default::default() };
+        Store::open(Options { limits, ..Options::in_memory(memory) }).expect("the disk is whole").0
+    };
+    let store = open(&memory);
+    let other = attach(&store, "other");
+    let fence = attach(&store, "c");
+    subscribe(&store, other, "shared");
+    subscribe(&store, fence, "own");
+    publish(&store, "own");
+    // It has as much as it may have: of the log that it shares from here on it gets nothing.
+    publish(&store, "nobody");
+    subscribe(&store, fence, "shared");
+    publish(&store, "shared");
+    memory.crash(barnacle_storage::Survivors::All);
+    drop(store);
+
+    let store = open(&memory);
+    let (mut client, _running) = connect(&store, 1).await;
+    expect(&mut client, b"\x3a\x09\x00\x03own\x00\x01hi").await;
+}
+
+fn commit(store: &Store, fence: Option<(SessionId, Epoch)>, operation: Operation) -> Vec<Answer> {
+    let (answer, answered) = std::sync::mpsc::channel();
+    let operations = vec![operation];
+    store.submit(Transaction { fence, operations }, move |outcome| answer.send(outcome).expect("it waits"));
+    match answered.recv() {
+        Ok(Ok(Outcome::Committed(committed))) => committed.answers,
+        other => panic!("{other:?} instead of Committed"),
+    }
+}
+
+fn attach(store: &Store, client_id: &'static str) -> Option<(SessionId, Epoch)> {
+    let attach = Operation::Attach(Attach {
+        client_id: client_id.into(),
+        clean_start: false,
+        session_expiry_interval: u32::MAX,
+        protocol_level: 4,
+        keep_alive: 0,
+        will: None,
+        now_millis: 0,
+    });
+    match commit(store, None, attach).pop() {
+        Some(Answer::Attached(attached)) => attached.fence,
+        other => panic!("{other:?} instead of Attached"),
+    }
+}
+
+fn subscribe(store: &Store, fence: Option<(SessionId, Epoch)>, filter: &'static str) {
+    let options =
+        SubscriptionOptions { qos: 1, no_local: false, retain_as_published: false, identifier: None };
+    let wanted = NewSubscription { filter: filter.into(), options, retain_handling: 2 };
+    commit(store, fence, Operation::Subscribe(vec![wanted]));
+}
+
+fn publish(store: &Store, topic: &'static str) {
+    let message = Message {
+        qos: 1,
+        retain: false,
+        published_at_millis: 0,
+        expires_at_millis: None,
+        publisher: "publisher".into(),
+        topic: topic.into(),
+        properties: Default::default(),
+        payload: "hi".into(),
+    };
+    let publish = Publish {
+        topic: topic.into(),
+        body: encode_message(&message, &mut Default::default()),
+        expires_at_millis: None,
+        qos: 1,
+        targets: store.route(topic),
+        retained: RetainedChange::Leave,
+        refusable: false,
+        packet_id: None,
+    };
+    commit(store, None, Operation::Publish(publish));
 }
