@@ -177,6 +177,7 @@ impl Client {
                 refused: false,
                 is_will: true,
                 cancelled: false,
+                expiry: None,
             };
             around.oracle.messages.push(message);
             number

@@ -14,7 +14,7 @@ use barnacle::broker::{Broker, CatchUpRates};
 use barnacle::connection::{self, Surroundings};
 use barnacle::session::{Limits, Methods};
 use barnacle::shutdown::{self, ShutdownTrigger};
-use barnacle_storage::{Crashed, Fault, Memory, Options, Stepper, Store, Survivors, Trimming};
+use barnacle_storage::{Crashed, Drops, Fault, Memory, Options, Stepper, Store, Survivors, Trimming};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -89,6 +89,7 @@ impl Machine {
                 stuck_after: self.scenario.stuck_after,
                 ..Trimming::default()
             },
+            limits: self.scenario.limits,
             wall_clock,
             monotonic_clock,
             ..Options::in_memory(&self.memory)
@@ -164,6 +165,21 @@ impl Machine {
         if let Some(life) = &mut self.life {
             life.stepper.find_space(full);
         }
+    }
+
+    /// For how many reads the disk has given nothing since the broker started.
+    pub(crate) fn failed_reads(&self) -> u64 {
+        self.life.as_ref().map_or(0, |life| life.store.statistics().failed_reads)
+    }
+
+    /// What the broker says that it has dropped of a stored session's messages.
+    pub(crate) fn session_drops(&self, client_id: &str) -> Option<Drops> {
+        self.life.as_ref()?.store.session_drops(client_id)
+    }
+
+    /// What the broker says that it has dropped in all.
+    pub(crate) fn drops(&self) -> Drops {
+        self.life.as_ref().map(|life| life.store.drops()).unwrap_or_default()
     }
 
     fn interruptible(&mut self, work: impl FnOnce(&mut Life)) -> Fate {

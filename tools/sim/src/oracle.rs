@@ -5,7 +5,10 @@
 //! ([`Oracle::missing`]).
 
 mod delivery;
+mod missing;
 mod retained;
+
+pub(crate) use missing::Books;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +44,8 @@ pub(crate) struct Message {
     pub(crate) is_will: bool,
     /// A will that its client took back, and knows that it did.
     pub(crate) cancelled: bool,
+    /// Its Message Expiry Interval, in seconds, and the virtual millisecond in which it was sent first.
+    pub(crate) expiry: Option<(u32, u64)>,
 }
 
 /// A session, from the CONNACK that began it to the one that began another.
@@ -194,48 +199,6 @@ impl Oracle {
     /// PUBREL has come. `true`: an exchange waited for it.
     pub(crate) fn released(&mut self, session: usize, packet_id: u16) -> bool {
         self.sessions[session].unreleased.remove(&packet_id).is_some()
-    }
-
-    /// Messages that somebody should have got and has not.
-    pub(crate) fn missing(&self) -> Vec<String> {
-        let mut missing = Vec::new();
-        for (number, message) in self.messages.iter().enumerate() {
-            if message.qos == 0 || message.refused || message.acknowledged.is_none() || message.clears {
-                continue;
-            }
-            for session in self.sessions.iter().filter(|session| !session.ended) {
-                missing.extend(self.missing_in(session, number, message));
-            }
-        }
-        missing
-    }
-
-    fn missing_in(&self, session: &Session, number: usize, message: &Message) -> Option<String> {
-        let due = |held: &&Held| {
-            held.wishes.iter().all(|wish| wish.qos > 0 && !(wish.no_local && is_own(session, message)))
-                && held.left.is_none()
-                && held.granted.is_some_and(|granted| granted < message.sent)
-                && matches(&held.filter, &message.topic)
-        };
-        if session.received.contains_key(&number) || session.as_retained.contains(&number) {
-            return None;
-        }
-        let held = session.held.iter().find(due)?;
-        if group_of(&held.filter).is_some() && self.is_done_in_group(session, held, number, message) {
-            return None;
-        }
-        Some(format!("client {} has not got m{number} by {}: {message:?}", session.client, held.filter))
-    }
-
-    /// Somebody of the group has it, or it may have gone with a member that has ended [MQTT-4.8.2-5]. At QoS 1 it goes to
-    /// another then, unless the member had acknowledged it.
-    fn is_done_in_group(&self, session: &Session, held: &Held, number: usize, message: &Message) -> bool {
-        let of_group = |other: &&Session| other.held.iter().any(|of_other| of_other.filter == held.filter);
-        let ended = self.group_left.get(&held.filter).is_some_and(|at| *at > message.sent);
-        let has_it = |other: &Session| {
-            other.received.contains_key(&number) && (!other.ended || other.done.contains(&number))
-        };
-        !session.durable || (message.qos == 2 && ended) || self.sessions.iter().filter(of_group).any(has_it)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a seed says of a run before it begins: who takes part, how the network and the disk are.
 
+use barnacle_storage::{Limit, Limits, Policy};
 use barnacle_wire::Version;
 
 use crate::random::Random;
@@ -27,6 +28,10 @@ pub(crate) struct Scenario {
     pub(crate) commits_percent: usize,
     /// In so many of a hundred steps something breaks.
     pub(crate) faults_percent: usize,
+    /// What may wait for a session and in a group.
+    pub(crate) limits: Limits,
+    /// So many of a hundred messages expire, of those whose publisher can say so.
+    pub(crate) expiring_percent: usize,
 }
 
 /// A client's part.
@@ -64,8 +69,21 @@ impl Scenario {
             clean_percent: random.pick(&[2, 6, 30]),
             commits_percent: random.pick(&[20, 50, 90]),
             faults_percent: random.pick(&[2, 8, 20]),
+            limits: Limits {
+                session: limit_of(&mut random),
+                group: limit_of(&mut random),
+                total: Limit::default(),
+            },
+            expiring_percent: random.pick(&[0, 0, 10, 50]),
         }
     }
+}
+
+/// None, mostly.
+fn limit_of(random: &mut Random) -> Limit {
+    let max_messages = random.percent(20).then(|| random.pick(&[1, 3, 10]));
+    let policy = random.pick(&[Policy::DropOldest, Policy::DropNewest, Policy::Reject]);
+    Limit { max_messages, max_bytes: None, policy }
 }
 
 impl Role {

@@ -5,13 +5,13 @@ mod actions;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use barnacle_storage::Survivors;
+use barnacle_storage::{DropReason, Survivors};
 use barnacle_wire::Version;
 
 use crate::client::{Client, Surroundings};
 use crate::machine::{Fate, Machine};
 use crate::network::Link;
-use crate::oracle::{Judged, Oracle, Wish, ensure};
+use crate::oracle::{Books, Judged, Oracle, Wish, ensure};
 use crate::random::Random;
 use crate::scenario::{Role, Scenario};
 use crate::steps::Steps;
@@ -45,6 +45,8 @@ pub(crate) struct World {
     /// For so many steps the broker is not started.
     down_for: usize,
     stopping: bool,
+    /// Reads for which the disk gave nothing, of the broker that runs.
+    failed_reads: u64,
 }
 
 /// Runs a seed, with the steps that are wanted of it. Everything follows from these two.
@@ -84,6 +86,7 @@ impl World {
             resting: false,
             down_for: 0,
             stopping: false,
+            failed_reads: 0,
             scenario,
         }
     }
@@ -107,6 +110,7 @@ impl World {
             _ => random.between(1, 10),
         };
         self.pass(millis).await?;
+        self.count_failed_reads();
         if !self.machine.is_up() {
             self.down_for = self.down_for.saturating_sub(1);
             if self.down_for == 0 {
@@ -127,6 +131,11 @@ impl World {
             self.meet(fate).await?;
         }
         Ok(())
+    }
+
+    fn count_failed_reads(&mut self) {
+        let before = std::mem::replace(&mut self.failed_reads, self.machine.failed_reads());
+        (before..self.failed_reads).for_each(|_| self.trace.count("reads for which the disk gave nothing"));
     }
 
     /// Time passes, until the broker's tasks wait again; then the network and the clients have their turn.
@@ -238,7 +247,7 @@ impl World {
         let unfinished =
             self.clients.iter().filter(|client| !client.is_at_rest()).map(|client| client.number);
         let unfinished: Vec<usize> = unfinished.collect();
-        let missing = self.oracle.missing();
+        let missing = self.oracle.missing(&self.books());
         Err(format!("no rest: clients {unfinished:?} have not finished; missing: {missing:#?}"))
     }
 
@@ -254,14 +263,40 @@ impl World {
         }
     }
 
+    /// What the broker has counted as dropped.
+    fn books(&self) -> Books {
+        let reasons = [DropReason::SessionLimit, DropReason::Expired];
+        let of_client = |client: &Client| {
+            let drops = self.machine.session_drops(&format!("c{}", client.number))?;
+            let dropped = reasons.map(|reason| drops.get(reason));
+            let at_most = dropped.iter().map(|dropped| dropped.at_most()).sum();
+            Some((client.number, (at_most, dropped.iter().map(|dropped| dropped.exactly).sum())))
+        };
+        Books {
+            now: self.trace.millis(),
+            limits_sessions: self.scenario.limits.session.is_set(),
+            limits_groups: self.scenario.limits.group.is_set(),
+            sessions: self.clients.iter().filter_map(of_client).collect(),
+            groups: self.machine.drops().get(DropReason::GroupLimit).exactly,
+        }
+    }
+
     fn is_at_rest(&self) -> bool {
-        self.clients.iter().all(Client::is_at_rest) && self.oracle.missing().is_empty()
+        self.clients.iter().all(Client::is_at_rest) && self.oracle.missing(&self.books()).is_empty()
     }
 
     /// Everybody has everything. What is retained, a newcomer tells.
     async fn judge(&mut self) -> Judged {
-        let missing = self.oracle.missing();
+        let missing = self.oracle.missing(&self.books());
         ensure(missing.is_empty(), || format!("missing: {missing:#?}"))?;
+        for (reason, what) in [
+            (DropReason::SessionLimit, "messages dropped for the limit of a session"),
+            (DropReason::GroupLimit, "messages dropped for the limit of a group"),
+            (DropReason::Expired, "messages dropped because they had expired"),
+        ] {
+            let dropped = self.machine.drops().get(reason).at_most();
+            (0..dropped).for_each(|_| self.trace.count(what));
+        }
         let role = Role {
             version: Version::V5,
             session_expiry: 0,

@@ -1,7 +1,7 @@
 //! What a client publishes: QoS 0, 1 and 2, each exchange to its end, across connections.
 
 use barnacle_wire::packets::Ack;
-use barnacle_wire::{Publish, kind};
+use barnacle_wire::{Property, Publish, Version, kind};
 
 use super::{Client, Surroundings};
 use crate::oracle::{Judged, Message, ensure};
@@ -26,6 +26,7 @@ impl Client {
         qos: u8,
         retain: bool,
         clears: bool,
+        expiry: Option<u32>,
         around: &mut Surroundings<'_>,
     ) {
         if !self.online || self.leaving || self.outgoing.len() >= OPEN {
@@ -33,10 +34,12 @@ impl Client {
         }
         let number = around.oracle.messages.len();
         let packet_id = if qos > 0 { self.free_identifier() } else { 0 };
+        let expiry = expiry.filter(|_| self.role.version == Version::V5);
         let sent = around.trace.note(format_args!(
-            "c{} PUBLISH m{number} {topic} QoS {qos} retain {retain} id {packet_id}",
+            "c{} PUBLISH m{number} {topic} QoS {qos} retain {retain} id {packet_id} expiry {expiry:?}",
             self.number
         ));
+        let expiry = expiry.map(|seconds| (seconds, around.trace.millis()));
         around.oracle.messages.push(Message {
             publisher: self.number,
             topic: topic.to_owned(),
@@ -49,6 +52,7 @@ impl Client {
             refused: false,
             is_will: false,
             cancelled: false,
+            expiry,
         });
         if qos > 0 {
             self.outgoing.push(Outgoing { packet_id, message: number, released: false });
@@ -59,8 +63,11 @@ impl Client {
     fn send_publish(&mut self, number: usize, packet_id: u16, dup: bool, around: &Surroundings<'_>) {
         let message = &around.oracle.messages[number];
         let payload = if message.clears { String::new() } else { format!("m{number}") };
-        let publish =
+        let mut publish =
             Publish::new(&message.topic, payload).qos(message.qos, packet_id).retain(message.retain).dup(dup);
+        if let Some((seconds, _)) = message.expiry {
+            publish = publish.property(Property::MessageExpiryInterval(seconds));
+        }
         self.send(&publish.encode(self.role.version));
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use barnacle_wire::Publish;
+use barnacle_wire::{Property, Publish};
 
 use super::{Judged, Message, Oracle, Received, Session, Wish, ensure, group_of, matches};
 
@@ -40,6 +40,13 @@ impl Oracle {
         ensure(!message.cancelled, || format!("the will m{number} comes, and was taken back"))?;
         ensure(publish.qos <= message.qos, || format!("m{number} comes at QoS {}", publish.qos))?;
         let message = message.clone();
+        let left = publish.properties.iter().find_map(|property| match property {
+            Property::MessageExpiryInterval(seconds) => Some(*seconds),
+            _ => None,
+        });
+        // What has waited, is less by that [MQTT-3.3.2-6]; to older clients it is not said.
+        let most = message.expiry.map(|(seconds, _)| seconds);
+        ensure(left.is_none() || left <= most, || format!("m{number} expires in {left:?} of {most:?}"))?;
         let found = &self.sessions[session];
         let wanted = found.held.iter().any(|held| {
             let kept_away =

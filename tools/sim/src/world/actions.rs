@@ -48,19 +48,22 @@ enum Break {
     PowerCut,
     CrashLater,
     FailedSync,
+    /// The disk gives nothing for some reads, one after the other or with others between.
+    FailedReads,
     NoSpace,
     FullDisk,
     Room,
     Stop,
 }
 
-const BREAKS: [(Break, usize); 10] = [
+const BREAKS: [(Break, usize); 11] = [
     (Break::Cut, 20),
     (Break::Vanish, 8),
     (Break::Kill, 8),
     (Break::PowerCut, 6),
     (Break::CrashLater, 30),
     (Break::FailedSync, 6),
+    (Break::FailedReads, 10),
     (Break::NoSpace, 4),
     (Break::FullDisk, 4),
     (Break::Room, 8),
@@ -134,7 +137,10 @@ impl World {
         let qos = random.pick(&[0, 1, 1, 2, 2]);
         let retain = qos > 0 && topic.starts_with('r') && random.percent(60);
         let clears = retain && random.percent(20);
-        self.with(client, |client, around| client.publish(topic, qos, retain, clears, around));
+        // What is retained stays: when a topic has lost its message, nobody could tell.
+        let expires = !retain && random.percent(self.scenario.expiring_percent);
+        let expiry = expires.then(|| random.pick(&[1, 5, 60]));
+        self.with(client, |client, around| client.publish(topic, qos, retain, clears, expiry, around));
     }
 
     fn filter(&self, client: usize, random: &mut Random) -> &'static str {
@@ -198,6 +204,12 @@ impl World {
                 self.machine.plan(random.between(1, 40), Fault::Crash(survivors));
             }
             Break::FailedSync => self.machine.plan(random.between(1, 20), Fault::FailedSync),
+            Break::FailedReads => {
+                let (from, apart) = (random.between(1, 20), random.pick(&[1, 1, 5]));
+                for read in 0..random.pick(&[1, 2, 8]) {
+                    self.machine.plan(from + read * apart, Fault::FailedRead);
+                }
+            }
             Break::NoSpace => self.machine.plan(random.between(1, 20), Fault::NoSpace),
             Break::FullDisk => {
                 self.trace.note(format_args!("the disk is full"));
