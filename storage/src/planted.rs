@@ -33,13 +33,11 @@ pub enum Fault {
     GroupEntryLost,
     /// What a session drops for its limit or because it has expired is not counted.
     DropsUncounted,
-    /// The end of a log that the disk does not give passes for a damaged one.
-    UnreadForDamaged,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 8] = [
+    pub const ALL: [Fault; 7] = [
         Fault::AckBeforeCommit,
         Fault::PositionBeforeExchanges,
         Fault::IdentifierAfterMessage,
@@ -47,7 +45,6 @@ impl Fault {
         Fault::PubcompBeforeRelease,
         Fault::GroupEntryLost,
         Fault::DropsUncounted,
-        Fault::UnreadForDamaged,
     ];
 
     /// Its name, as `BARNACLE_PLANT` has it.
@@ -60,7 +57,6 @@ impl Fault {
             Fault::PubcompBeforeRelease => "pubcomp-before-release",
             Fault::GroupEntryLost => "group-entry-lost",
             Fault::DropsUncounted => "drops-uncounted",
-            Fault::UnreadForDamaged => "unread-for-damaged",
         }
     }
 

@@ -39,9 +39,6 @@ struct Wanted {
 ///
 /// The store was told to stop, or is being opened: it has failed for good.
 pub(super) fn foresee(shared: &Shared, work: &[Work]) -> Result<(), CommitError> {
-    if crate::planted!(UnreadForDamaged) {
-        return Ok(());
-    }
     let (mut pauses, mut is_failing) = (pauses(shared), false);
     while let Err(error) = try_to(shared, work) {
         let reason = error.to_string();
@@ -134,8 +131,7 @@ impl Wanted {
 
 /// Reads what was not foreseen, in the middle of a batch: for a moment, until it can be read.
 pub(super) fn insist<T>(shared: &Shared, read: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
-    let attempts = if crate::planted!(UnreadForDamaged) { 0 } else { ATTEMPTS };
-    for _ in 0..attempts {
+    for _ in 0..ATTEMPTS {
         match read() {
             Err(error) if error.passing().is_some() => {
                 add(&shared.counters.failed_reads, 1);

@@ -132,6 +132,9 @@ impl Apply<'_> {
         let Some(exchanges) = &session.rare.exchanges else { return };
         for exchange in exchanges.open.iter().filter(|exchange| !exchange.received) {
             let Some(filter) = self.group_of(exchange.log) else { continue };
+            if crate::planted!(GroupEntryLost) && exchange.qos == 1 {
+                continue;
+            }
             if exchange.qos == 2 {
                 self.count_group_drops(&filter, DropReason::GroupDiscarded, 1);
             } else {

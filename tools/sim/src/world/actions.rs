@@ -206,7 +206,7 @@ impl World {
             Break::FailedSync => self.machine.plan(random.between(1, 20), Fault::FailedSync),
             Break::FailedReads => {
                 let (from, apart) = (random.between(1, 20), random.pick(&[1, 1, 5]));
-                for read in 0..random.pick(&[1, 2, 8]) {
+                for read in 0..random.pick(&[1, 4, 40]) {
                     self.machine.plan(from + read * apart, Fault::FailedRead);
                 }
             }
