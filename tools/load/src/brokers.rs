@@ -22,7 +22,6 @@ pub(crate) const PROFILES: Shelf = Shelf {
         ("mosquitto-persistence", include_str!("../profiles/mosquitto-persistence.toml")),
         ("nats", include_str!("../profiles/nats.toml")),
         ("rabbitmq", include_str!("../profiles/rabbitmq.toml")),
-        ("rumqttd", include_str!("../profiles/rumqttd.toml")),
     ],
 };
 

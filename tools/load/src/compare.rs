@@ -107,8 +107,9 @@ fn table(records: &[Record], configurations: &[String], comparison: &Comparison)
     for name in distinct(records.iter().map(heading)) {
         text.push_str(&format!("{name}\n"));
         let of: Vec<&Record> = records.iter().filter(|record| heading(record) == name).collect();
-        for figure in distinct(of.iter().flat_map(|record| record.figures.iter().map(|figure| &figure.name)))
-        {
+        let figures = of.iter().flat_map(|record| &record.figures).map(|figure| (&figure.name, &figure.unit));
+        for (figure, unit) in distinct(figures) {
+            let title = if unit.is_empty() { figure.clone() } else { format!("{figure}, {unit}") };
             let values = |broker: &str| -> Vec<f64> {
                 let of_broker = of.iter().filter(|record| record.broker == broker);
                 let figures =
@@ -119,7 +120,7 @@ fn table(records: &[Record], configurations: &[String], comparison: &Comparison)
             for broker in &brokers {
                 let values = values(broker);
                 if !values.is_empty() {
-                    text.push_str(&line(figure, broker, &values, &last));
+                    text.push_str(&line(&title, broker, &values, &last));
                 }
             }
         }
@@ -149,13 +150,9 @@ fn line(figure: &str, broker: &str, values: &[f64], last: &[f64]) -> String {
     let ratio = if ratios.is_empty() {
         String::new()
     } else {
-        format!("{} ({})", number(median(&ratios)), spread(&ratios))
+        format!("ratio {} ({})", number(median(&ratios)), spread(&ratios))
     };
-    format!(
-        "  {figure:<38} {broker:<18} {:>12} {:>23}  ratio {ratio}\n",
-        number(median(values)),
-        spread(values)
-    )
+    format!("  {figure:<42} {broker:<18} {:>12} {:>23}  {ratio}\n", number(median(values)), spread(values))
 }
 
 #[cfg(test)]

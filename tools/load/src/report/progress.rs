@@ -1,6 +1,6 @@
 //! Bars on the terminal.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// The bars of a run.
 #[derive(Clone)]
@@ -25,10 +25,13 @@ impl Progress {
     pub(crate) fn bar(&self, what: &str, steps: u64) -> Bar {
         let bar = self.bars.add(ProgressBar::new(steps));
         let style =
-            "{prefix:<36} {bar:28} {human_pos:>11}/{human_len} {per_sec:>14} {elapsed_precise} eta {eta}";
-        bar.set_style(
-            ProgressStyle::with_template(style).expect("the template is a constant that a test tries"),
-        );
+            "{prefix:<36} {bar:28} {human_pos:>11}/{human_len} {rate:>11} {elapsed_precise} eta {eta}";
+        let style =
+            ProgressStyle::with_template(style).expect("the template is a constant that a test tries");
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // The bar is drawn all the same if this is not.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        }));
         bar.set_prefix(what.to_owned());
         Bar { bars: self.bars.clone(), bar }
     }
