@@ -93,6 +93,7 @@ impl Recorder {
         let mut inner = self.lock();
         inner.flush();
         Recorded {
+            begin: inner.begin,
             count: inner.count,
             first: inner.first,
             last: inner.last,
@@ -171,6 +172,7 @@ impl Drop for Events<'_> {
 /// What a recorder has recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
+    begin: Instant,
     pub(crate) count: u64,
     pub(crate) first: Option<Instant>,
     pub(crate) last: Option<Instant>,
@@ -182,9 +184,12 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Events a second, between the first and the last.
+    /// Events a second, between the first and the last; of events that all came at one moment, since the recorder was made.
     pub(crate) fn per_second(&self) -> f64 {
-        self.first.zip(self.last).map_or(0.0, |(first, last)| rate(self.count, first, last))
+        let times = self.first.zip(self.last);
+        times.map_or(0.0, |(first, last)| {
+            rate(self.count, if first < last { first } else { self.begin }, last)
+        })
     }
 }
 
@@ -215,5 +220,10 @@ mod tests {
         assert!(recorded.latency.is_empty() && recorded.points[3].latency.is_none());
         let seconds = recorded.last.zip(recorded.first).map(|(last, first)| last - first);
         assert_eq!(seconds, Some(Duration::from_millis(940)));
+
+        let recorder = Recorder::new(None);
+        let begin = recorder.lock().begin;
+        recorder.at(begin + Duration::from_millis(500)).happened(100);
+        assert_eq!(recorder.recorded().per_second(), 200.0);
     }
 }
