@@ -7,6 +7,7 @@
 //! - `held`: what waits while the store cannot keep it;
 //! - `live` and `mailbox`: what reaches a connection without the store;
 //! - `catch_up`: how fast what waited is given;
+//! - `disk_reads`: what may wait for the disk;
 //! - `deadlines`: sessions that expire, wills that fall due;
 //! - `translate`: between the session machine's words and the store's.
 //!
@@ -17,6 +18,7 @@ mod catch_up;
 mod clock;
 mod commit;
 mod deadlines;
+mod disk_reads;
 mod group;
 mod held;
 mod live;
@@ -34,6 +36,7 @@ pub use clock::Clock;
 pub(crate) use batch::{Batch, Owner};
 pub(crate) use catch_up::{CatchUp, SharedBucket};
 pub(crate) use commit::NotCommitted;
+use disk_reads::DiskReads;
 pub(crate) use held::{HeldPublishes, HeldShare};
 pub(crate) use live::{LiveSubscriber, LiveSubscribers};
 pub(crate) use mailbox::Mailbox;
@@ -61,6 +64,7 @@ pub struct Broker {
     pub(crate) catch_up_rate: Option<u64>,
     /// The same for all of them together.
     pub(crate) catch_up_total: SharedBucket,
+    disk_reads: DiskReads,
 }
 
 /// Messages a second that returning sessions are given of what waited for them; `None`: as fast as it goes.
@@ -103,6 +107,7 @@ impl Broker {
             methods,
             catch_up_rate: catch_up.session,
             catch_up_total: SharedBucket::new(catch_up.total, clock.now().monotonic_millis),
+            disk_reads: DiskReads::default(),
         })
     }
 
@@ -110,6 +115,14 @@ impl Broker {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Reads from the store what may wait for the disk, when its turn comes.
+    pub(crate) async fn read_disk<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> R + Send + 'static,
+    ) -> R {
+        self.disk_reads.run(&self.store, read).await
     }
 
     /// Whether a publish would be written to the store: some stored session may want it, or it is retained.

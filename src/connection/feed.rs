@@ -7,7 +7,7 @@ use std::time::Duration;
 use barnacle_storage as storage;
 
 use super::running::{LogFeed, Running};
-use crate::broker;
+use crate::broker::{self, Broker};
 use crate::session::{Exchange, Request, Scan, Taken, Want};
 
 /// Bytes that may wait for the socket before nothing more is taken.
@@ -67,9 +67,8 @@ impl Running {
         let reader = self.log.as_ref()?.reader.clone();
         'all: while let Some((after, through)) = self.session.to_take_back() {
             let reader = reader.clone();
-            let read = blocking(&self.broker.store, move |store| {
-                store.read(&reader, storage::Lsn(after), READ_AHEAD)
-            });
+            let read =
+                self.broker.read_disk(move |store| store.read(&reader, storage::Lsn(after), READ_AHEAD));
             let pass = match read.await {
                 Ok(pass) => pass,
                 Err(error) if error.passing().is_some() => return Some(self.cannot_read(&error)),
@@ -110,7 +109,7 @@ impl Running {
         let Some((session, _)) = self.owner.stored else {
             unreachable!("only a stored session has exchanges from before");
         };
-        let read = blocking(&self.broker.store, move |store| {
+        let read = self.broker.read_disk(move |store| {
             // As much as a read of the logs: a window of large messages is not in memory all at once.
             let (mut messages, mut bytes) = (Vec::new(), 0);
             for exchange in &exchanges {
@@ -152,7 +151,7 @@ impl Running {
         let budget = storage::Budget { messages: room, bytes: RETAINED_PAGE_BYTES };
         let filter = scan.filter.clone();
         let read = move |store: &storage::Store| store.read_retained(&filter, &after, budget);
-        let page = match blocking(&self.broker.store, read).await {
+        let page = match self.broker.read_disk(read).await {
             Ok(page) => page,
             Err(error) if error.passing().is_some() => return self.read_again_later(&error),
             Err(error) => {
@@ -257,7 +256,7 @@ impl Running {
             log.ahead.pop_front();
         }
         if log.ahead.is_empty() {
-            match log.read(&self.broker.store, after).await {
+            match log.read(&self.broker, after).await {
                 Ok(true) => self.has_read(),
                 Ok(false) => return false,
                 Err(error) if error.passing().is_some() => {
@@ -306,7 +305,7 @@ impl Running {
         let Some(log) = self.log.as_ref().filter(|log| log.reader.take_over_limit()) else { return };
         let reader = log.reader.clone();
         let position = storage::Lsn(self.session.position());
-        match blocking(&self.broker.store, move |store| store.excess(&reader, position)).await {
+        match self.broker.read_disk(move |store| store.excess(&reader, position)).await {
             Ok(Some(excess)) => {
                 let now = self.broker.clock.now();
                 let through = excess.through.0;
@@ -334,16 +333,16 @@ impl Running {
 
 impl LogFeed {
     /// Reads the next entries; `false` when there are none. From the tail cache when it has them, else from the disk.
-    async fn read(&mut self, store: &storage::Store, after: u64) -> Result<bool, storage::ReadError> {
+    async fn read(&mut self, broker: &Broker, after: u64) -> Result<bool, storage::ReadError> {
         if !self.grown.swap(false, Ordering::AcqRel) {
             return Ok(false);
         }
         let position = storage::Lsn(after);
-        let pass = match store.read_tail(&self.reader, position, READ_AHEAD) {
+        let pass = match broker.store.read_tail(&self.reader, position, READ_AHEAD) {
             Some(pass) => pass,
             None => {
                 let reader = self.reader.clone();
-                blocking(store, move |store| store.read(&reader, position, READ_AHEAD)).await?
+                broker.read_disk(move |store| store.read(&reader, position, READ_AHEAD)).await?
             }
         };
         if pass.more {
@@ -369,21 +368,4 @@ fn lost(damaged: &[storage::DamagedRange], reader: &storage::Reader) -> (u64, u6
         }
     }
     (messages, at_most)
-}
-
-/// Runs what may wait for the disk where it holds nobody up. A store in memory has no disk to wait for, and what a
-/// simulator drives has no other thread: there the others have their turn first.
-pub(super) async fn blocking<R: Send + 'static>(
-    store: &storage::Store,
-    work: impl FnOnce(&storage::Store) -> R + Send + 'static,
-) -> R {
-    if store.is_in_memory() {
-        tokio::task::yield_now().await;
-        return work(store);
-    }
-    let store = store.clone();
-    match tokio::task::spawn_blocking(move || work(&store)).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

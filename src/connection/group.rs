@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use barnacle_storage as storage;
 use bytestring::ByteString;
 
-use super::feed::blocking;
 use super::running::Running;
 use crate::broker;
 use crate::session::{Place, Request, Taken};
@@ -124,10 +123,10 @@ impl Running {
         }
         let budget =
             storage::Budget { messages: room.div_ceil(4).max(PULL_MESSAGES).min(room), bytes: PULL_BYTES };
-        let (store, member) = (&self.broker.store, Arc::clone(&feed.member));
-        let pulled = match store.pull_tail(&member, budget) {
+        let member = Arc::clone(&feed.member);
+        let pulled = match self.broker.store.pull_tail(&member, budget) {
             Some(pulled) => Ok(pulled),
-            None => blocking(store, move |store| store.pull(&member, budget)).await,
+            None => self.broker.read_disk(move |store| store.pull(&member, budget)).await,
         };
         if let Err(error) = &pulled
             && error.passing().is_some()
