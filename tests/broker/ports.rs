@@ -1,8 +1,10 @@
 //! Ports for brokers under test.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,10 +18,13 @@ pub(super) const DEFAULT: [u16; 2] = [1883, 8083];
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u64 = 12_000;
+    // What was given out may not be listened on yet.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let offset = RandomState::new().hash_one(0) % COUNT;
         let port = FIRST + u16::try_from(offset).expect("the offset is below COUNT");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if is_free && GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             return port;
         }
     }
@@ -43,4 +48,10 @@ pub(super) fn hold_default() -> File {
         }
     }
     lock
+}
+
+#[test]
+fn no_port_is_given_out_twice() {
+    let ports: BTreeSet<u16> = (0..500).map(|_| free_port()).collect();
+    assert_eq!(ports.len(), 500);
 }

@@ -54,6 +54,49 @@ fn nothing_is_put_off_and_no_test_is_switched_off() {
     expect_none(&complaints);
 }
 
+#[test]
+fn every_planted_bug_stands_somewhere_in_the_code() {
+    let (planted, others): (Vec<Page>, Vec<Page>) =
+        rust_pages().into_iter().partition(|page| page.path.ends_with("storage/src/planted.rs"));
+    let faults = planted_faults(&planted[0].text);
+    assert!(faults.len() > 5, "{faults:?}");
+    expect_none(&not_planted(&faults, &others));
+}
+
+/// The names of [`planted::Fault`].
+fn planted_faults(text: &str) -> Vec<String> {
+    let names = text.split("pub enum Fault {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let lines = names.unwrap_or_default().lines().map(str::trim).filter(|line| !line.starts_with("///"));
+    lines
+        .filter_map(|line| line.split([',', ' ']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Those that no line of the pages asks for.
+fn not_planted(faults: &[String], pages: &[Page]) -> Vec<String> {
+    let is_planted = |fault: &str| {
+        let asks = format!("planted!({fault})");
+        pages
+            .iter()
+            .any(|page| page.text.lines().any(|line| !line.trim().starts_with("//") && line.contains(&asks)))
+    };
+    let missing = faults.iter().filter(|fault| !is_planted(fault));
+    missing
+        .map(|fault| format!("{fault}: planted nowhere, so nothing shows that it would be found"))
+        .collect()
+}
+
+#[test]
+fn a_bug_that_is_planted_nowhere_is_seen() {
+    let faults = planted_faults("pub enum Fault {\n    /// One.\n    OneBug = 1,\n    OtherBug,\n}\nOneBug");
+    assert_eq!(faults, ["OneBug", "OtherBug"]);
+    let text = "if planted!(OneBug) {}\n/// `planted!(OtherBug)`\n".to_owned();
+    let complaints = not_planted(&faults, &[Page { path: "src/a.rs".into(), text }]);
+    assert!(complaints.len() == 1 && complaints[0].starts_with("OtherBug"), "{complaints:?}");
+}
+
 /// Above the lower bound it is said, above the upper one it is a complaint.
 fn judge(what: &str, lines: usize, (long, too_long): (usize, usize), complaints: &mut Vec<String>) {
     if lines > too_long {
