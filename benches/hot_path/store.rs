@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use barnacle_storage::{
     Answer, Attach, AttachedSession, Committed, Epoch, Message, NewSubscription, Operation, Options, Outcome,
-    Publish, RetainedChange, SessionId, Store, SubscriptionOptions, Transaction, encode_message,
+    Publish, SessionId, Store, SubscriptionOptions, Transaction,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -62,19 +62,7 @@ pub(crate) fn session(store: &Store, client_id: &str, filters: &[String]) -> Att
 /// `count` messages of 256 bytes to `topic`, as a connection hands them to the store.
 pub(crate) fn publishes(store: &Store, topic: &str, count: usize) -> Vec<Operation> {
     let mut buffer = BytesMut::new();
-    let publish = |_| {
-        let body = encode_message(&message(topic), &mut buffer);
-        Operation::Publish(Publish {
-            topic: topic.into(),
-            body,
-            expires_at_millis: None,
-            qos: 1,
-            targets: store.route(topic),
-            retained: RetainedChange::Leave,
-            refusable: false,
-            packet_id: None,
-        })
-    };
+    let publish = |_| Operation::Publish(Publish::of(&message(topic), store.route(topic), &mut buffer));
     (0..count).map(publish).collect()
 }
 

@@ -42,8 +42,8 @@ impl DiskReads {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Barrier};
 
     use barnacle_storage::Options;
 
@@ -56,12 +56,15 @@ mod tests {
         let reads = Arc::new(DiskReads::default());
         let most = reads.turns.available_permits();
         let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        // Each waits inside for as many as may be there.
+        let together = Arc::new(Barrier::new(most));
         let read = |_| {
-            let (reads, store, now, peak) = (reads.clone(), store.clone(), now.clone(), peak.clone());
+            let (reads, store, together) = (reads.clone(), store.clone(), together.clone());
+            let (now, peak) = (now.clone(), peak.clone());
             tokio::spawn(async move {
                 let work = move |_: &Store| {
                     peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    together.wait();
                     now.fetch_sub(1, Ordering::SeqCst);
                 };
                 reads.run(&store, work).await;
@@ -70,6 +73,6 @@ mod tests {
         for read in (0..20 * most).map(read).collect::<Vec<_>>() {
             read.await.expect("it reads");
         }
-        assert!((1..=most).contains(&peak.load(Ordering::SeqCst)), "{peak:?} of {most}");
+        assert_eq!(peak.load(Ordering::SeqCst), most);
     }
 }

@@ -42,16 +42,8 @@ pub(crate) fn publish(
     teller: Teller,
     scratch: &mut BytesMut,
 ) -> storage::Publish {
-    storage::Publish {
-        topic: message.topic.clone(),
-        body: storage::encode_message(message, scratch),
-        expires_at_millis: message.expires_at_millis,
-        qos: message.qos,
-        targets,
-        retained: storage::RetainedChange::of(message),
-        refusable: teller.refusable,
-        packet_id: teller.packet_id,
-    }
+    let Teller { refusable, packet_id } = teller;
+    storage::Publish { refusable, packet_id, ..storage::Publish::of(message, targets, scratch) }
 }
 
 /// A stored message, as the session takes it.

@@ -287,23 +287,14 @@ mod tests {
 
     use super::*;
     use crate::protocol::ConnectProperties;
+    use crate::session::tests::limits;
     use crate::session::{AuthenticationExchange as Exchange, Method, Methods};
 
     fn surroundings(connect_timeout: Duration, methods: Methods) -> (Surroundings, tempfile::TempDir) {
         let directory = tempfile::TempDir::new().expect("a temporary directory can be made");
         let (store, _) = storage::Store::open(storage::Options::new(directory.path())).expect("a new store");
-        let limits = Limits {
-            maximum_packet_size: 1 << 20,
-            receive_maximum: 4,
-            window: 256,
-            topic_alias_maximum: 8,
-            outbound_topic_aliases: 8,
-            maximum_session_expiry_interval: u32::MAX,
-            default_session_expiry_interval: u32::MAX,
-            maximum_keep_alive: 0,
-        };
         let rates = crate::broker::CatchUpRates::default();
-        let broker = Broker::new(store, limits, 1 << 20, rates, methods);
+        let broker = Broker::new(store, limits(), 1 << 20, rates, methods);
         (Surroundings { broker, connect_timeout, shutdown: crate::shutdown::channel().1 }, directory)
     }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use barnacle_storage::{
     Answer, Attach, Epoch, Limit, Memory, Message, NewSubscription, Operation, Options, Outcome, Policy,
-    Publish, RetainedChange, SessionId, Store, SubscriptionOptions, Transaction, encode_message,
+    Publish, SessionId, Store, SubscriptionOptions, Transaction,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
 use super::{Surroundings, serve};
 use crate::broker::{Broker, CatchUpRates};
+use crate::session::tests::limits;
 use crate::session::{Limits, Methods};
 use crate::shutdown::ShutdownTrigger;
 
@@ -35,16 +36,7 @@ async fn connect(store: &Store, session_present: u8) -> (DuplexStream, ShutdownT
 }
 
 fn broker(store: &Store, window: u16) -> (ShutdownTrigger, Surroundings) {
-    let limits = Limits {
-        maximum_packet_size: 1 << 20,
-        receive_maximum: 4,
-        window,
-        topic_alias_maximum: 8,
-        outbound_topic_aliases: 8,
-        maximum_session_expiry_interval: u32::MAX,
-        default_session_expiry_interval: u32::MAX,
-        maximum_keep_alive: 0,
-    };
+    let limits = Limits { window, ..limits() };
     let broker = Broker::new(store.clone(), limits, 1 << 20, CatchUpRates::default(), Methods::default());
     let connect_timeout = HANG;
     let (running, shutdown) = crate::shutdown::channel();
@@ -250,15 +242,6 @@ fn publish(store: &Store, topic: &'static str) {
         properties: Default::default(),
         payload: "hi".into(),
     };
-    let publish = Publish {
-        topic: topic.into(),
-        body: encode_message(&message, &mut Default::default()),
-        expires_at_millis: None,
-        qos: 1,
-        targets: store.route(topic),
-        retained: RetainedChange::Leave,
-        refusable: false,
-        packet_id: None,
-    };
+    let publish = Publish::of(&message, store.route(topic), &mut Default::default());
     commit(store, None, Operation::Publish(publish));
 }

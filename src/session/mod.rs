@@ -22,7 +22,7 @@ mod request;
 mod retained;
 mod subscriptions;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod topic_alias;
 mod will;
 mod wire;

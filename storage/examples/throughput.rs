@@ -163,16 +163,7 @@ fn transaction(store: &Store, buffer: &mut BytesMut) -> Transaction {
         properties: Bytes::new(),
         payload: Bytes::from_static(&[7; 256]),
     };
-    let publish = Publish {
-        topic: message.topic.clone(),
-        body: encode_message(&message, buffer),
-        expires_at_millis: None,
-        qos: 1,
-        targets: store.route("t"),
-        retained: RetainedChange::Leave,
-        refusable: false,
-        packet_id: None,
-    };
+    let publish = Publish::of(&message, store.route("t"), buffer);
     Transaction { fence: None, operations: vec![Operation::Publish(publish)] }
 }
 

@@ -1,9 +1,9 @@
 //! What a caller asks of the committer: all that one event changes, durable whole or not at all.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
-use crate::{DropReason, Dropped, Epoch, LogId, Lsn, PacketIdSet, SessionId, Targets};
+use crate::{DropReason, Dropped, Epoch, LogId, Lsn, Message, PacketIdSet, SessionId, Targets};
 
 /// All that one event changes. Its operations take effect in order, at one place in the commit order.
 #[derive(Debug, Default)]
@@ -188,6 +188,22 @@ pub struct Publish {
     /// Its packet identifier, if the fenced session keeps it until it is released (QoS 2). When the publish is refused,
     /// the identifier is taken out of every set that [`Operation::SaveInbound`] brings until it is used again.
     pub packet_id: Option<u16>,
+}
+
+impl Publish {
+    /// A message that goes to `targets`; nobody can be told that it is refused. `buffer` is room to encode it in.
+    pub fn of(message: &Message, targets: Targets, buffer: &mut BytesMut) -> Publish {
+        Publish {
+            topic: message.topic.clone(),
+            body: crate::encode_message(message, buffer),
+            expires_at_millis: message.expires_at_millis,
+            qos: message.qos,
+            targets,
+            retained: RetainedChange::of(message),
+            refusable: false,
+            packet_id: None,
+        }
+    }
 }
 
 /// What a publish does to its topic's retained message.

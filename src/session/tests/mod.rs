@@ -22,7 +22,8 @@ struct Client {
     now: Now,
 }
 
-fn limits() -> Limits {
+/// Limits that no test comes near unless it means to.
+pub(crate) fn limits() -> Limits {
     Limits {
         maximum_packet_size: 1 << 20,
         receive_maximum: 4,

@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 
 use crate::catalog::Session;
-use crate::{EndedSession, Message, Publish, PublishedWill, RetainedChange, SessionId, Will};
+use crate::{EndedSession, Message, Publish, PublishedWill, SessionId, Will};
 
 use super::Apply;
 
@@ -43,16 +43,8 @@ impl Apply<'_> {
             ..will.message
         };
         // Its session cannot be told, and is perhaps no more.
-        let publish = Publish {
-            topic: message.topic.clone(),
-            body: crate::encode_message(&message, &mut BytesMut::new()),
-            expires_at_millis: message.expires_at_millis,
-            qos: message.qos,
-            targets: self.shared.routes.read().targets(&message.topic),
-            retained: RetainedChange::of(&message),
-            refusable: false,
-            packet_id: None,
-        };
+        let targets = self.shared.routes.read().targets(&message.topic);
+        let publish = Publish::of(&message, targets, &mut BytesMut::new());
         let _never_refused = self.publish(None, publish);
         let lsn = self.catalog.last;
         self.wills.push(PublishedWill { lsn, message });

@@ -14,7 +14,7 @@ use crate::engine::{EngineError, FailureKind};
 use crate::{
     Answer, Attach, Attached, Checker, Detach, Exchange, Finding, FindingKind, Lsn, Message, NewSubscription,
     Operation, Options, Outbound, Outcome, Publish, RetainedChange, SessionId, Store, SubscriptionOptions,
-    Transaction, Will, WillFate, encode_message,
+    Transaction, Will, WillFate,
 };
 
 const SESSIONS: usize = 120;
@@ -99,15 +99,10 @@ fn planted() -> TempDir {
         }];
         let inbound = [4, 5, 60_000].into_iter().collect();
         let outbound = Outbound { position: Lsn(1), last_packet_id: 3, open };
+        let targets = store.route("own/none");
         let publish = Publish {
-            topic: message(number).topic,
-            body: encode_message(&message(number), &mut BytesMut::new()),
-            expires_at_millis: None,
-            qos: 2,
-            targets: store.route("own/none"),
             retained: RetainedChange::Set,
-            refusable: false,
-            packet_id: None,
+            ..Publish::of(&message(number), targets, &mut BytesMut::new())
         };
         let operations = vec![
             Operation::Subscribe(filters),

@@ -125,12 +125,7 @@ fn a_wall_clock_that_jumps_expires_neither_all_nor_nothing() {
 fn expiring(store: &Store, topic: &str, payload: &str, millis: u64) -> Operation {
     let expires_at_millis = Some(store.clock().now_millis() + millis);
     let message = Message { expires_at_millis, retain: true, ..message(topic, payload) };
-    Operation::Publish(Publish {
-        body: encode_message(&message, &mut BytesMut::new()),
-        expires_at_millis,
-        retained: RetainedChange::Set,
-        ..new_publish(store, topic, payload)
-    })
+    Operation::Publish(Publish::of(&message, store.route(topic), &mut BytesMut::new()))
 }
 
 fn retained(fixture: &Fixture, filter: &str) -> Vec<String> {

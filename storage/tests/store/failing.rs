@@ -227,15 +227,7 @@ fn an_exchange_whose_message_the_disk_does_not_give_outlives_its_log_all_the_sam
         [&a, &b].into_iter().for_each(|client| drop(fixture.subscribe(client, "both", 1)));
         fixture.publish("both", "begun");
         let entry = fixture.pass(&a, Lsn(0)).entries.remove(0);
-        let exchange = Exchange {
-            packet_id: 1,
-            lsn: entry.lsn,
-            log: entry.log,
-            qos: 1,
-            received: false,
-            retain: false,
-            subscription_identifiers: vec![],
-        };
+        let exchange = exchange(1, &entry);
         begun = Some((a.id, exchange.clone()));
         fixture.save(&a, Outbound { position: entry.lsn, last_packet_id: 1, open: vec![exchange] });
         fixture.unsubscribe(&b, "both");

@@ -174,16 +174,7 @@ pub(crate) fn publish(store: &Store, topic: &str, payload: &str) -> Operation {
 }
 
 pub(crate) fn new_publish(store: &Store, topic: &str, payload: &str) -> Publish {
-    Publish {
-        topic: topic.into(),
-        body: encode_message(&message(topic, payload), &mut BytesMut::new()),
-        expires_at_millis: None,
-        qos: 1,
-        targets: store.route(topic),
-        retained: RetainedChange::Leave,
-        refusable: false,
-        packet_id: None,
-    }
+    Publish::of(&message(topic, payload), store.route(topic), &mut BytesMut::new())
 }
 
 pub(crate) fn retain(store: &Store, topic: &str, payload: &str) -> Operation {

@@ -280,16 +280,8 @@ impl World {
 
     fn publish(&mut self, topic: &str, qos: u8, retained: RetainedChange) -> Operation {
         let message = Message { qos, ..self.message(topic) };
-        Operation::Publish(Publish {
-            topic: topic.into(),
-            body: encode_message(&message, &mut BytesMut::new()),
-            expires_at_millis: None,
-            qos,
-            targets: self.store().route(topic),
-            retained,
-            packet_id: None,
-            refusable: false,
-        })
+        let publish = Publish::of(&message, self.store().route(topic), &mut BytesMut::new());
+        Operation::Publish(Publish { retained, ..publish })
     }
 
     /// No two messages are the same.
