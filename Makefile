@@ -8,7 +8,7 @@ DATA_DIR ?= barnacle-data
 NAME ?=
 # What `make run` adds to `barnacle serve`, `make bench` to `barnacle-load compare`, `make performance` to `barnacle-load all`.
 ARGS ?=
-# Where `make performance` writes its results.
+# Where `make performance` and `make profile` write their results.
 OUT ?= performance
 # The parts of `make test` to run; none named: all of them.
 PARTS ?=
@@ -18,7 +18,7 @@ TARGETS ?= decode round_trip differential connection
 RUNS ?= 0
 SECONDS ?= 60
 
-.PHONY: help run test sim planted lint audit bench performance crashlab fuzz fixture conformance-table clean
+.PHONY: help run test sim planted lint audit bench performance profile crashlab fuzz fixture conformance-table clean
 
 help:
 	@echo 'make run      build and start the broker on localhost (DATA_DIR=..., ARGS=...)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 -- live --qos 2")'
 	@echo 'make performance  every scenario of the load generator into OUT=performance, 25 minutes (ARGS="--only storm,single")'
+	@echo 'make profile  where the time goes under one of them, with a flame graph (ARGS="queue --count 1000000")'
 	@echo 'make fuzz     the fuzz targets, a minute each (RUNS=10000000 SECONDS=0 TARGETS="decode")'
 	@echo 'make crashlab the long campaign of kills, power cuts and bad disks; writes docs/crashlab'
 	@echo 'make fixture  write a store as this version has it, for later versions to open (NAME=store-v2)'
@@ -71,6 +72,11 @@ performance:
 	@tools/setup/bench.sh
 	@cargo build --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/barnacle-load" all --out '$(OUT)' $(ARGS)
+
+profile:
+	@tools/setup/profile.sh
+	@cargo build --release --workspace --bins
+	@tools/profile.sh '$(OUT)' $(or $(ARGS),queue --drain)
 
 fuzz:
 	@tools/setup/fuzz.sh

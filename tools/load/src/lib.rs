@@ -23,6 +23,7 @@ use error::During;
 use options::{Command, Options};
 use report::output::Output;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Runs a command line, program name first. Returns what was found; it is printed and written as the options say.
 pub fn run<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> Result<Vec<Record>, LoadError> {
@@ -43,19 +44,25 @@ pub fn run<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> Res
         Command::Compare(comparison) => compare::run(comparison, &mut output)?,
         Command::All(suite) => suite::run(suite, &mut output)?,
         Command::List { show } => list(show.as_deref())?,
-        Command::Table { files } => {
-            let mut records = Vec::new();
-            for file in files {
-                let text = std::fs::read_to_string(file).during("reading JSON lines")?;
-                let lines = text.lines().map(serde_json::from_str::<Record>).collect::<Result<Vec<_>, _>>();
-                records.extend(
-                    lines.map_err(|error| LoadError::Senseless(format!("{}: {error}", file.display())))?,
-                );
-            }
-            print!("{}", report::markdown::tables(&records));
+        Command::Table { files } => print!("{}", report::markdown::tables(&read(files)?)),
+        Command::Charts { files, out, only } => {
+            let mut records = read(files)?;
+            records.retain(|record| only.is_empty() || only.contains(&record.scenario));
+            report::chart::write(&records, out)?;
         }
     }
     output.finish()
+}
+
+/// What earlier runs wrote with --json.
+fn read(files: &[PathBuf]) -> Result<Vec<Record>, LoadError> {
+    let mut records = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).during("reading JSON lines")?;
+        let lines = text.lines().map(serde_json::from_str::<Record>).collect::<Result<Vec<_>, _>>();
+        records.extend(lines.map_err(|error| LoadError::Senseless(format!("{}: {error}", file.display())))?);
+    }
+    Ok(records)
 }
 
 fn list(show: Option<&str>) -> Result<(), LoadError> {

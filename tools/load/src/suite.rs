@@ -23,7 +23,7 @@ const fn entry(name: &'static str, full: &'static str, small: &'static str) -> E
 }
 
 /// The order in which they run. At full size all of it takes less than 25 minutes on two quiet processors, small less than one.
-const ENTRIES: [Entry; 29] = [
+const ENTRIES: [Entry; 30] = [
     entry("queue", "compare --rounds 5 -- queue --drain --count 500000", "queue --drain --count 2000"),
     entry("live", "compare --rounds 5 -- live --count 300000", "live --count 2000"),
     entry(
@@ -35,6 +35,12 @@ const ENTRIES: [Entry; 29] = [
         "live-qos2",
         "compare --rounds 5 -- live --count 200000 --qos 2",
         "live --count 2000 --qos 2 --protocol 5",
+    ),
+    // Those that keep messages too, each as it comes.
+    entry(
+        "queue-kept",
+        "compare --rounds 3 --brokers barnacle,rabbitmq,nats,mosquitto-persistence -- queue --drain --count 50000",
+        "",
     ),
     entry("backlog", "queue --drain --count 1000000", "queue --drain --count 5000"),
     entry("rocksdb", "rocksdb", "rocksdb --seconds 0.05 --batches 1,64"),

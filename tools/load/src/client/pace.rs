@@ -3,8 +3,12 @@
 //! Latency counts from these moments, not from when a message was written: a broker that stops for a second makes a second's
 //! messages late, and all of them are seen to be (no coordinated omission).
 
-use std::sync::Arc;
+use crate::error::LoadError;
+use crate::measure::recorder::{latency_histogram, record};
+use hdrhistogram::Histogram;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -18,6 +22,8 @@ pub(crate) struct Pace {
     interval: f64,
     publishers: u32,
     wakers: Vec<Notify>,
+    /// How much later than due messages were written: what of the latencies is this program's, and the window's.
+    late: Mutex<Histogram<u64>>,
     is_over: AtomicBool,
 }
 
@@ -29,6 +35,7 @@ impl Pace {
             interval: 1e9 / per_second,
             publishers,
             wakers: (0..publishers).map(|_| Notify::new()).collect(),
+            late: Mutex::new(latency_histogram()),
             is_over: AtomicBool::new(false),
         });
         let clock = Arc::clone(&pace);
@@ -54,12 +61,24 @@ impl Pace {
         self.wakers[publisher as usize].notified().await;
     }
 
+    /// A message that was due at `moment` is written now.
+    pub(crate) fn note_written(&self, moment: Instant, now: Instant) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        record(&mut late, now.saturating_duration_since(moment));
+    }
+
+    /// How late messages were written, in microseconds.
+    pub(crate) fn late(&self) -> Histogram<u64> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends the clock.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
     fn tick(&self) {
+        sleep_precisely();
         let step = Duration::from_nanos(self.interval as u64).max(FINEST);
         let mut told = vec![0; self.wakers.len()];
         let mut next = self.begin;
@@ -75,6 +94,31 @@ impl Pace {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+/// Does something `count` times in a thread of its own, so many times a second.
+pub(crate) fn in_time<R: Send>(
+    count: u64,
+    per_second: f64,
+    mut each: impl FnMut() -> Result<R, LoadError> + Send,
+) -> Result<(), LoadError> {
+    let paced = move || {
+        sleep_precisely();
+        let begin = Instant::now();
+        (0..count).try_for_each(|number| {
+            let due = begin + Duration::from_secs_f64(number as f64 / per_second);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            each().map(drop)
+        })
+    };
+    let paced = std::thread::scope(|scope| scope.spawn(paced).join());
+    paced.map_err(|_| LoadError::Unexpected("a thread that keeps time panicked".to_owned()))?
+}
+
+/// Has sleeps of this thread end when they are due, not up to 50 µs later, which is what the kernel allows itself otherwise.
+fn sleep_precisely() {
+    // If it cannot be had, messages are a little later, and that is measured.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
 #[cfg(test)]
@@ -96,6 +140,8 @@ mod tests {
             }
         }
         assert_eq!(pace.due(3, begin), 0);
+        pace.note_written(begin, begin + Duration::from_micros(70));
+        assert_eq!((pace.late().len(), pace.late().max()), (1, 70));
         pace.end();
     }
 }

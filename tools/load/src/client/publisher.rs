@@ -242,8 +242,14 @@ impl Publisher {
             out.extend_from_slice(self.properties);
             self.filler.put(self.index, self.sent, out);
             let place = self.place(self.sent);
-            let pace = self.shared.pace.as_ref();
-            self.sent_at[place] = pace.map_or(now, |pace| pace.moment(self.index, self.sent));
+            self.sent_at[place] = match &self.shared.pace {
+                Some(pace) => {
+                    let moment = pace.moment(self.index, self.sent);
+                    pace.note_written(moment, now);
+                    moment
+                }
+                None => now,
+            };
             self.sent += 1;
         }
     }

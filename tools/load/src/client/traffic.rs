@@ -11,6 +11,7 @@ use crate::measure::recorder::{Recorded, Recorder};
 use crate::options::shape::Shape;
 use crate::report::progress::Progress;
 use barnacle_wire::Version;
+use hdrhistogram::Histogram;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,8 @@ pub(crate) struct Published {
     pub(crate) sent: Vec<u64>,
     /// The longest that one publisher went without an acknowledgement.
     pub(crate) longest_pause: Duration,
+    /// In an open loop: how late messages were written, in microseconds.
+    pub(crate) late: Option<Histogram<u64>>,
 }
 
 /// What all subscribers received.
@@ -226,10 +229,11 @@ impl Traffic {
             sent[one.index as usize] = one.messages;
             longest_pause = longest_pause.max(one.longest_pause);
         }
-        if let Some(pace) = pace {
+        let late = pace.map(|pace| {
             pace.end();
-        }
-        Ok(Published { recorded: self.acknowledged.recorded(), sent, longest_pause })
+            pace.late()
+        });
+        Ok(Published { recorded: self.acknowledged.recorded(), sent, longest_pause, late })
     }
 
     async fn gather(

@@ -50,4 +50,16 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Write the charts of what earlier runs wrote with --json as SVG files, for documents.
+    Charts {
+        /// Files of JSON lines.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The directory that gets them.
+        #[arg(long, value_name = "DIR", default_value = "charts")]
+        out: PathBuf,
+        /// Only of these scenarios.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
 }

@@ -1,9 +1,10 @@
 //! Charts as SVG that can stand in a page.
 
-use crate::error::LoadError;
-use crate::report::record::Chart;
-use crate::report::text::number;
+use crate::error::{During, LoadError};
+use crate::report::record::{Chart, Record};
+use crate::report::text::{heading, number};
 use plotters::prelude::*;
+use std::path::Path;
 
 /// Width and height of a chart.
 const SIZE: (u32, u32) = (900, 280);
@@ -18,6 +19,30 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(180, 130, 20),
     RGBColor(120, 80, 160),
 ];
+
+/// Writes each chart of the first round to a file of its own in `directory`, named after scenario, case, broker and title.
+pub(crate) fn write(records: &[Record], directory: &Path) -> Result<(), LoadError> {
+    std::fs::create_dir_all(directory).during("making the directory for the charts")?;
+    for record in records.iter().filter(|record| record.round == 0) {
+        for chart in &record.charts {
+            let titled = Chart { title: format!("{}: {}", heading(record), chart.title), ..chart.clone() };
+            let svg = svg(&titled)?;
+            if !svg.is_empty() {
+                let name = file_name(&[&record.scenario, &record.case, &record.broker, &chart.title]);
+                std::fs::write(directory.join(name), svg).during("writing a chart")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Letters and digits of `parts`, in small letters, everything else a hyphen.
+fn file_name(parts: &[&str]) -> String {
+    let text = parts.join(" ").to_lowercase();
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!("{}.svg", words.join("-"))
+}
 
 /// The SVG of `chart`; nothing if it has no line, but points at most.
 pub(crate) fn svg(chart: &Chart) -> Result<String, LoadError> {
@@ -77,4 +102,27 @@ fn draw(
         .draw()?;
     root.present()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::record::Line;
+
+    #[test]
+    fn each_chart_of_the_first_round_is_a_file() {
+        let points: Vec<(f64, f64)> = (0..9).map(|second| (f64::from(second), 1.0)).collect();
+        let line = || Line { name: "delivered".to_owned(), points: points.clone() };
+        let mut record = Record::new("live", "QoS 1, 1000/s", "barnacle");
+        record.chart("Throughput", "seconds", "messages/s", vec![line()]);
+        record.chart("Empty", "seconds", "µs", vec![]);
+        let again = Record { round: 1, ..record.clone() };
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        write(&[record, again], directory.path()).expect("they are written");
+        let files: Vec<_> = std::fs::read_dir(directory.path()).expect("it is there").collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        let name = "live-qos-1-1000-s-barnacle-throughput.svg";
+        let svg = std::fs::read_to_string(directory.path().join(name)).expect("it has its name");
+        assert!(svg.contains("live: QoS 1, 1000/s: Throughput"), "{svg}");
+    }
 }

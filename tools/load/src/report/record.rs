@@ -115,6 +115,9 @@ impl Record {
         self.add("acknowledged", recorded.per_second(), "messages/s");
         self.add_latency("acknowledgement", &recorded.latency);
         self.add_ms("longest pause of a publisher", published.longest_pause);
+        if let Some(late) = &published.late {
+            self.add_latency("written later than due", late);
+        }
     }
 
     /// Adds what subscribers received, and judges it. What went missing at QoS 0 is a figure, at QoS 1 and 2 a problem.

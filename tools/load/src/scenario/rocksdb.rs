@@ -1,5 +1,6 @@
 //! RocksDB alone: one writer, one sync for each batch. What a store on it could do at best.
 
+use crate::client::pace::in_time;
 use crate::client::payload::Filler;
 use crate::error::{During, LoadError};
 use crate::measure::recorder::{latency_histogram, record};
@@ -55,16 +56,23 @@ pub(crate) fn run(raw: &RawStore, output: &mut Output) -> Result<(), LoadError> 
     Ok(())
 }
 
-/// Writes `count` records one by one to the database in `directory`, each synced. Returns what each took, in microseconds.
-pub(crate) fn single_writes(directory: &Path, count: u64, size: usize) -> Result<Histogram<u64>, LoadError> {
+/// Writes `count` records one by one to the database in `directory`, each synced, `per_second` or one after another. Returns what each
+/// took, in microseconds.
+pub(crate) fn single_writes(
+    directory: &Path,
+    count: u64,
+    size: usize,
+    per_second: f64,
+) -> Result<Histogram<u64>, LoadError> {
     let (database, synced) = open(directory)?;
     let (mut records, mut latency) = (Records::new(size), latency_histogram());
-    for _ in 0..count {
+    in_time(count, per_second, || {
         let batch = records.batch(1);
         let begin = Instant::now();
         database.write_opt(batch, &synced)?;
         record(&mut latency, begin.elapsed());
-    }
+        Ok(())
+    })?;
     Ok(latency)
 }
 

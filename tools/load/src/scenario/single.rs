@@ -16,7 +16,8 @@ use std::time::Duration;
 pub(crate) struct Single {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Turns: disk, store, broker with one in flight, broker at the rate; again and again, so that noise falls on all.
+    /// Turns: disk, store, store at the rate, a thread that is woken at the rate, broker with one in flight, broker at the
+    /// rate; again and again, so that noise falls on all.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Writes, and messages, in each turn.
@@ -40,22 +41,27 @@ pub(crate) fn run(single: &Single, output: &mut Output) -> Result<(), LoadError>
     let directory = directory.during("making a directory for raw writes")?;
     let record_size = single.size as usize + 44;
     let mut record = Record::new("single", "", &broker.name);
-    let [mut disk, mut store, mut one, mut steady] = std::array::from_fn(|_| latency_histogram());
+    let mut measured = Measured::default();
     let mut last_at_rate = None;
     for round in 0..single.rounds {
-        add(&mut disk, &super::disk::synced_writes(directory.path(), single.count, record_size)?);
+        add(&mut measured.disk, &super::disk::synced_writes(directory.path(), single.count, record_size)?);
         #[cfg(feature = "rocksdb")]
-        add(
-            &mut store,
-            &super::rocksdb::single_writes(&directory.path().join("store"), single.count, record_size)?,
-        );
+        for (rate, latency) in
+            [(f64::INFINITY, &mut measured.store), (single.rate, &mut measured.store_at_rate)]
+        {
+            let store = directory.path().join("store");
+            add(latency, &super::rocksdb::single_writes(&store, single.count, record_size, rate)?);
+        }
+        add(&mut measured.wakes, &super::handover::wakes(single.count, single.rate)?);
         let in_flight = Shape { publishers: 1, inflight: 1, ..Shape::of(single.count, single.size) };
         let at_rate = Shape {
             rate: Some(single.rate),
             duration: Some(single.count as f64 / single.rate),
             ..Shape::of(single.count, single.size)
         };
-        for (shape, latency, is_paced) in [(in_flight, &mut one, false), (at_rate, &mut steady, true)] {
+        for (shape, latency, is_paced) in
+            [(in_flight, &mut measured.one, false), (at_rate, &mut measured.at_rate, true)]
+        {
             let shape = shape.named(&format!("single-{is_paced}-{round}"));
             let traffic = Traffic::new(&broker.endpoint, &shape, &output.progress);
             // The session is not connected: what is measured is the acknowledgement alone.
@@ -68,6 +74,9 @@ pub(crate) fn run(single: &Single, output: &mut Output) -> Result<(), LoadError>
             let mut judged = Record::new("single", "", "");
             judged.received(&delivered.received, &delivered.recorded, shape.qos);
             record.problems.extend(judged.problems);
+            if let Some(late) = &published.late {
+                add(&mut measured.late, late);
+            }
             if is_paced {
                 last_at_rate = Some(published);
             }
@@ -75,26 +84,50 @@ pub(crate) fn run(single: &Single, output: &mut Output) -> Result<(), LoadError>
         // The disk has its say before the next turn.
         std::thread::sleep(Duration::from_millis(50));
     }
-    note(&mut record, single, [&disk, &store, &one, &steady]);
+    measured.note(&mut record, single.rate);
     if let Some(published) = &last_at_rate {
         record.over_time(&[("acknowledged at the rate, last round", &published.recorded)]);
     }
     output.push(record)
 }
 
-fn note(record: &mut Record, single: &Single, [disk, store, one, steady]: [&Histogram<u64>; 4]) {
-    record.add_latency("write and fdatasync", disk);
-    if !store.is_empty() {
-        record.add_latency("synced write to RocksDB", store);
+/// Each in microseconds.
+struct Measured {
+    disk: Histogram<u64>,
+    store: Histogram<u64>,
+    store_at_rate: Histogram<u64>,
+    wakes: Histogram<u64>,
+    one: Histogram<u64>,
+    at_rate: Histogram<u64>,
+    late: Histogram<u64>,
+}
+
+impl Default for Measured {
+    fn default() -> Measured {
+        let [disk, store, store_at_rate, wakes, one, at_rate, late] =
+            std::array::from_fn(|_| latency_histogram());
+        Measured { disk, store, store_at_rate, wakes, one, at_rate, late }
     }
-    record.add_latency("acknowledgement, one in flight", one);
-    record.add_latency(&format!("acknowledgement at {}/s", single.rate), steady);
-    let base = if store.is_empty() { disk } else { store };
-    let ratio = |quantile: f64, latency: &Histogram<u64>| {
-        latency.value_at_quantile(quantile) as f64 / base.value_at_quantile(quantile).max(1) as f64
-    };
-    record.add("ratio of medians, one in flight to raw", ratio(0.5, one), "");
-    record.add("ratio of p99, at the rate to raw", ratio(0.99, steady), "");
+}
+
+impl Measured {
+    fn note(&self, record: &mut Record, rate: f64) {
+        record.add_latency("write and fdatasync", &self.disk);
+        if !self.store.is_empty() {
+            record.add_latency("synced write to RocksDB", &self.store);
+            record.add_latency(&format!("synced write to RocksDB, {rate}/s"), &self.store_at_rate);
+        }
+        record.add_latency("waking another thread", &self.wakes);
+        record.add_latency("acknowledgement, one in flight", &self.one);
+        record.add_latency(&format!("acknowledgement at {rate}/s"), &self.at_rate);
+        record.add_latency(&format!("written later than due at {rate}/s"), &self.late);
+        let base = if self.store.is_empty() { &self.disk } else { &self.store };
+        let ratio = |quantile: f64, latency: &Histogram<u64>| {
+            latency.value_at_quantile(quantile) as f64 / base.value_at_quantile(quantile).max(1) as f64
+        };
+        record.add("ratio of medians, one in flight to raw", ratio(0.5, &self.one), "");
+        record.add("ratio of p99, at the rate to raw", ratio(0.99, &self.at_rate), "");
+    }
 }
 
 fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
