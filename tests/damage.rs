@@ -261,7 +261,7 @@ fn a_store_in_use_or_none_at_all_is_2_and_a_whole_one_0() {
     for arguments in [&["check"] as &[&str], &["inspect"], &["repair", "--into", into]] {
         let refused = run(arguments, &directory);
         assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
-        let expected = format!("in use by process {}", broker.process_id());
+        let expected = format!("in use by process {}: a broker", broker.process_id());
         assert!(text(&refused.stderr).contains(&expected), "{}", text(&refused.stderr));
         assert_eq!(run(arguments, copies.path()).status.code(), Some(2), "{arguments:?}");
     }

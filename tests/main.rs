@@ -14,6 +14,7 @@ mod garbage;
 mod kill;
 mod limits;
 mod load;
+mod lock;
 mod lost_updates;
 mod many;
 mod operation;

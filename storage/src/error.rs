@@ -45,13 +45,15 @@ impl Damaged {
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it open.
-    #[error("data directory {} is in use by {}", directory.display(), name_process(*process))]
+    /// Somebody else has it.
+    #[error("data directory {} is in use by {}", directory.display(), name_holder(*process, *purpose))]
     InUse {
         /// The data directory.
         directory: PathBuf,
         /// Process identifier of the holder, where the system tells it.
         process: Option<u32>,
+        /// What the holder is, if that is known: "a broker".
+        purpose: Option<&'static str>,
     },
     /// The directory holds something else.
     #[error("{} is not a Barnacle data directory: it holds {found}", directory.display())]
@@ -135,10 +137,12 @@ pub enum OpenError {
     },
 }
 
-fn name_process(process: Option<u32>) -> String {
-    match process {
-        Some(process) => format!("process {process}"),
-        None => "another process".to_owned(),
+fn name_holder(process: Option<u32>, purpose: Option<&str>) -> String {
+    match (process, purpose) {
+        (Some(process), Some(purpose)) => format!("process {process}: {purpose}"),
+        (Some(process), None) => format!("process {process}"),
+        (None, Some(purpose)) => format!("another process: {purpose}"),
+        (None, None) => "another process".to_owned(),
     }
 }
 

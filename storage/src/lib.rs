@@ -59,6 +59,8 @@ mod health;
 mod ids;
 mod keys;
 mod limits;
+#[cfg(feature = "rocksdb")]
+mod lock;
 mod mark;
 mod message;
 mod migration;

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 /// The archive in a fixture's folder.
 const ARCHIVE: &str = "store.tar.gz";
 
-/// What is left out of it: RocksDB's own log, its options, which it does not read, and its lock. All name paths.
-const LEFT_OUT: [&str; 4] = ["LOG", "LOG.old*", "OPTIONS-*", "LOCK"];
+/// What is left out of it: RocksDB's own log, its options, which it does not read, and the locks.
+const LEFT_OUT: [&str; 5] = ["LOG", "LOG.old*", "OPTIONS-*", "LOCK", "lock"];
 
 /// A copy of a store of an earlier version, in the folder `data` of the directory.
 pub(super) fn unpacked(name: &str) -> TempDir {

@@ -13,7 +13,7 @@ use crate::keys::{self, Family};
 use crate::mark::Mark;
 use crate::recovery::SCHEMA;
 
-/// The store's own lock, held against a broker that would start meanwhile.
+/// RocksDB's lock, which is all that an earlier version holds.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: Option<File>,
@@ -26,6 +26,7 @@ impl Lock {
         let in_use = || OpenError::InUse {
             directory: directory.to_owned(),
             process: directory_rules::lock_holder(&path),
+            purpose: None,
         };
         match File::options().read(true).write(true).open(&path) {
             Ok(file) => match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -1,6 +1,6 @@
 //! Looking at a stopped store: every record, every reference between families, every count.
 //!
-//! A [`Checker`] opens read only and holds the store's lock meanwhile. [`Checker::check`] tells whether the store is what it
+//! A [`Checker`] opens read only and holds the data directory meanwhile. [`Checker::check`] tells whether the store is what it
 //! should be; [`Checker::inspect`] shows what is in it. Both go on behind what cannot be read.
 //!
 //! - `access`: lock and database;
@@ -27,6 +27,7 @@ pub use report::{CheckCounts, CheckReport, Finding, FindingKind, LogRange};
 
 use crate::OpenError;
 use crate::engine::rocks::closed;
+use crate::lock::{DirectoryLock, Purpose};
 use crate::repair::batches;
 use access::{Access, Lock};
 use rows::Model;
@@ -36,6 +37,7 @@ pub struct Checker {
     directory: PathBuf,
     access: Access,
     _lock: Lock,
+    _directory: Option<DirectoryLock>,
 }
 
 impl std::fmt::Debug for Checker {
@@ -52,13 +54,20 @@ impl Checker {
     /// When the directory is in use, is no store, is one of a newer version, or when the files that tell which
     /// others belong to the database cannot be read ([`OpenError::Unreadable`]): the store is damaged then.
     pub fn open(directory: &Path) -> Result<Checker, OpenError> {
+        access::require_directory(directory)?;
+        let lock = DirectoryLock::take(directory, Purpose::Look)?;
+        Ok(Checker { _directory: Some(lock), ..Checker::open_locked(directory)? })
+    }
+
+    /// Opens the store in a data directory that is ours.
+    pub(crate) fn open_locked(directory: &Path) -> Result<Checker, OpenError> {
         access::require_store(directory)?;
         let lock = Lock::take(directory)?;
         let access = Access::open(directory)?;
         access.require_families(directory)?;
         closed::verify(directory)?;
         batches::check_beginning(directory)?;
-        Ok(Checker { directory: directory.to_owned(), access, _lock: lock })
+        Ok(Checker { directory: directory.to_owned(), access, _lock: lock, _directory: None })
     }
 
     /// Reads everything, and tells what is wrong.

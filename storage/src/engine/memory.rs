@@ -119,7 +119,8 @@ impl MemoryEngine {
     pub(super) fn open(memory: &Memory, floors: &Floors) -> Result<(MemoryEngine, u64), OpenError> {
         let mut disk = memory.disk.lock();
         if disk.in_use {
-            return Err(OpenError::InUse { directory: "memory".into(), process: Some(std::process::id()) });
+            let process = Some(std::process::id());
+            return Err(OpenError::InUse { directory: "memory".into(), process, purpose: None });
         }
         disk.in_use = true;
         disk.life += 1;

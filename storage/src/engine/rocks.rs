@@ -23,6 +23,7 @@ use super::{
 };
 use crate::floors::Floors;
 use crate::keys::{self, Family};
+use crate::lock::DirectoryLock;
 use crate::mark::CommitMark;
 use crate::repair::{RepairError, table};
 use crate::{OpenError, Options};
@@ -53,11 +54,14 @@ pub(super) struct RocksDb {
     mark: CommitMark,
     /// Failures of work in the background that are known, since the database was opened.
     background_failures: AtomicU64,
+    /// Held while the database is closed for a moment, too.
+    _lock: DirectoryLock,
 }
 
 impl RocksDb {
     /// Opens the database of a data directory. Damage in its write-ahead log is left out first.
     pub(super) fn open(options: &Options, floors: &Floors) -> Result<Opened, OpenError> {
+        let lock = directory::take(&options.directory)?;
         directory::check(options)?;
         closed::check(&options.directory)?;
         let in_doubt = crate::repair::leave_out_damaged_batches(&options.directory)?;
@@ -76,6 +80,7 @@ impl RocksDb {
             opened: Condvar::new(),
             mark,
             background_failures: AtomicU64::new(0),
+            _lock: lock,
         };
         Ok(Opened { engine: Box::new(rocks), mark: found, in_doubt })
     }

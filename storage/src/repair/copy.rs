@@ -4,9 +4,10 @@ use std::fs::File;
 use std::path::Path;
 
 use super::RepairError;
+use crate::lock::{self, DirectoryLock, Purpose};
 
-/// Copies a directory with everything in it, and brings the copy to the disk.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), RepairError> {
+/// Copies a directory with everything in it, and brings the copy to the disk. The copy is ours, from before it begins.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<DirectoryLock, RepairError> {
     match std::fs::read_dir(to) {
         Ok(mut entries) => {
             if entries.next().is_some() {
@@ -16,10 +17,13 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), RepairError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(RepairError::io(to, error)),
     }
-    copy_folder(from, to)
+    std::fs::create_dir_all(to).map_err(|error| RepairError::io(to, error))?;
+    let lock = DirectoryLock::take(to, Purpose::Repair)?;
+    copy_folder(from, to, Some(lock::FILE_NAME))?;
+    Ok(lock)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), RepairError> {
+fn copy_folder(from: &Path, to: &Path, leave_out: Option<&str>) -> Result<(), RepairError> {
     std::fs::create_dir_all(to).map_err(|error| RepairError::io(to, error))?;
     let entries = std::fs::read_dir(from).map_err(|error| RepairError::io(from, error))?;
     for entry in entries {
@@ -27,8 +31,8 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), RepairError> {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().map_err(|error| RepairError::io(&source, error))?;
         if kind.is_dir() {
-            copy_folder(&source, &target)?;
-        } else if kind.is_file() {
+            copy_folder(&source, &target, None)?;
+        } else if kind.is_file() && leave_out.is_none_or(|name| entry.file_name() != name) {
             let copied = std::fs::copy(&source, &target).map_err(|error| RepairError::io(&source, error));
             copied.and_then(|_| sync(&target))?;
         }

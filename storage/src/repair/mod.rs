@@ -1,7 +1,8 @@
 //! Saving what can be read of a damaged store.
 //!
 //! Repair works on a copy and never on the only one. It leaves out what cannot be read, puts aside what makes no sense, makes
-//! the rest agree with itself, and tells each thing that it has done. What comes out is a store that opens and that
+//! the rest agree with itself, and tells each thing that it has done. Original and copy are held from beginning to end, so that
+//! no broker starts on either meanwhile. What comes out is a store that opens and that
 //! [`crate::Checker::check`] finds whole.
 //!
 //! - `copy`: the copy, durable before anything is changed;
@@ -26,6 +27,7 @@ use crate::check::access::{self, Access, Lock};
 use crate::check::{CheckReport, Checker, Finding};
 use crate::engine::named_file;
 use crate::engine::rocks::FOLDER;
+use crate::lock::{DirectoryLock, Purpose};
 use crate::mark::{CommitMark, Mark};
 use crate::{OpenError, check};
 
@@ -88,9 +90,10 @@ pub struct RepairReport {
 /// When `from` is in use or no store, `into` is taken, or the copy cannot be written.
 pub fn repair_copy(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
     access::require_directory(from)?;
-    let lock = Lock::take(from)?;
-    copy::copy(from, into)?;
-    drop(lock);
+    // Nothing is written to it, not even a lock file.
+    let _from = DirectoryLock::take(from, Purpose::Look)?;
+    let _engine = Lock::take(from)?;
+    let _into = copy::copy(from, into)?;
     repair(from, into)
 }
 
@@ -103,17 +106,19 @@ pub fn repair_copy(from: &Path, into: &Path) -> Result<RepairReport, RepairError
 /// anything is changed.
 pub fn repair_with_backup(directory: &Path, backup: &Path) -> Result<RepairReport, RepairError> {
     access::require_directory(directory)?;
-    let lock = Lock::take(directory)?;
-    copy::copy(directory, backup)?;
-    drop(lock);
+    let _directory = DirectoryLock::take(directory, Purpose::Repair)?;
+    let engine = Lock::take(directory)?;
+    let _backup = copy::copy(directory, backup)?;
+    // RocksDB takes this one itself, again and again; the directory stays ours.
+    drop(engine);
     repair(directory, directory)
 }
 
-/// Repairs the store in `into`, of which there is a copy.
+/// Repairs the store in `into`, of which there is a copy, and that is ours.
 fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
     let mut steps = Vec::new();
     let (mut unreadable, mut lacks_log) = (false, false);
-    let before = match Checker::open(into) {
+    let before = match Checker::open_locked(into) {
         Ok(checker) => Some(checker.check()),
         Err(OpenError::Unreadable { reason, .. }) => {
             steps.push(format!("the database did not open: {reason}"));
@@ -141,8 +146,9 @@ fn repair(from: &Path, into: &Path) -> Result<RepairReport, RepairError> {
     drop(db);
     replace_tables(into, &mut steps)?;
     let rows_put_aside = rows::mend(into, before.as_ref(), rows::What::All, &mut steps)?;
-    let after = Checker::open(into)?.check();
-    let after = if set_mark(into, after.commit, &mut steps)? { Checker::open(into)?.check() } else { after };
+    let after = Checker::open_locked(into)?.check();
+    let after =
+        if set_mark(into, after.commit, &mut steps)? { Checker::open_locked(into)?.check() } else { after };
     Ok(RepairReport {
         from: from.to_owned(),
         into: into.to_owned(),

@@ -7,16 +7,25 @@ use rocksdb::DB;
 
 use super::{DEFAULT_FAMILY, FOLDER, NO_SPACE};
 use crate::keys;
+use crate::lock::{self, DirectoryLock, Purpose};
 use crate::mark;
 use crate::recovery::SCHEMA;
 use crate::space;
 use crate::{OpenError, Options};
 
-/// Refuses a directory that is something else, and makes one that is not there.
+/// Takes the directory, which is made if it is not there. One that is something else is refused, with nothing left in it.
+pub(super) fn take(directory: &Path) -> Result<DirectoryLock, OpenError> {
+    let io = |error| OpenError::Io { directory: directory.to_owned(), error };
+    std::fs::create_dir_all(directory).map_err(io)?;
+    if !directory.join(lock::FILE_NAME).exists() && !directory.join(FOLDER).join("CURRENT").exists() {
+        refuse_foreign_names(directory)?;
+    }
+    DirectoryLock::take(directory, Purpose::Store)
+}
+
+/// Refuses a directory that is something else.
 pub(super) fn check(options: &Options) -> Result<(), OpenError> {
     let directory = &options.directory;
-    let io = |error| OpenError::Io { directory: directory.clone(), error };
-    std::fs::create_dir_all(directory).map_err(io)?;
     match list_families(options)? {
         Some(families) => {
             let foreign = families.iter().find(|name| !is_ours(name));
@@ -79,12 +88,7 @@ fn foreign_family(options: &Options, family: &str) -> OpenError {
 fn check_new(directory: &Path) -> Result<(), OpenError> {
     let io = |error| OpenError::Io { directory: directory.to_owned(), error };
     let refuse = |found: String| OpenError::NotAStore { directory: directory.to_owned(), found };
-    for entry in std::fs::read_dir(directory).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        if name != mark::FILE_NAME && name != space::FILE_NAME && name != FOLDER && name != "lost+found" {
-            return Err(refuse(format!("{}, and no database", name.display())));
-        }
-    }
+    refuse_foreign_names(directory)?;
     let database = directory.join(FOLDER);
     if let Some(file) = files_without_current(&database).first() {
         let current = database.join("CURRENT");
@@ -100,6 +104,19 @@ fn check_new(directory: &Path) -> Result<(), OpenError> {
         }
         mark::Mark::At(_) | mark::Mark::Missing => Ok(()),
     }
+}
+
+fn refuse_foreign_names(directory: &Path) -> Result<(), OpenError> {
+    const OURS: [&str; 5] = [mark::FILE_NAME, space::FILE_NAME, lock::FILE_NAME, FOLDER, "lost+found"];
+    let io = |error| OpenError::Io { directory: directory.to_owned(), error };
+    for entry in std::fs::read_dir(directory).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if !OURS.iter().any(|ours| name == *ours) {
+            let found = format!("{}, and no database", name.display());
+            return Err(OpenError::NotAStore { directory: directory.to_owned(), found });
+        }
+    }
+    Ok(())
 }
 
 /// The families that a directory's database has; `None` when it has no database.
@@ -125,10 +142,10 @@ pub(crate) fn peek_schema(path: &Path) -> Option<u32> {
 pub(super) fn refusal(directory: &Path, path: &Path, reason: String) -> OpenError {
     let directory = directory.to_owned();
     if reason.contains("lock hold by current process") {
-        return OpenError::InUse { directory, process: Some(std::process::id()) };
+        return OpenError::InUse { directory, process: Some(std::process::id()), purpose: None };
     }
     if reason.contains("While lock file") {
-        return OpenError::InUse { directory, process: lock_holder(&path.join("LOCK")) };
+        return OpenError::InUse { directory, process: lock_holder(&path.join("LOCK")), purpose: None };
     }
     if NO_SPACE.iter().any(|words| reason.contains(words)) {
         return OpenError::NoSpace { directory, reason };
