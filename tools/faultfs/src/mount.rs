@@ -234,8 +234,9 @@ fn finish(session: BackgroundSession) {
         // Its result says that the device is gone.
         let _ = session.join();
     } else {
-        // To drop it would be to unmount by path, where by then another may be mounted.
-        std::mem::forget(session);
+        // To drop it would be to unmount by path, where by then another may be mounted; once its threads have ended, there is
+        // nothing to unmount any more, and its files are closed.
+        std::thread::spawn(move || session.join());
     }
 }
 

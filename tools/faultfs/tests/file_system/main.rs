@@ -2,6 +2,7 @@
 //! random histories beside a model.
 
 mod faults;
+mod many;
 mod model;
 mod mounted;
 mod names;
