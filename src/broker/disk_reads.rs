@@ -1,5 +1,6 @@
 //! What may wait for the disk, where it holds nobody up.
 
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use barnacle_storage::Store;
@@ -9,13 +10,13 @@ use tokio::sync::Semaphore;
 /// be five hundred threads, and who serves live traffic one of them. The others wait for their turn, in order.
 #[derive(Debug)]
 pub(crate) struct DiskReads {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Default for DiskReads {
     fn default() -> Self {
         let processors = available_parallelism().map_or(2, usize::from);
-        Self { turns: Semaphore::new(processors.max(2)) }
+        Self { turns: Arc::new(Semaphore::new(processors.max(2))) }
     }
 }
 
@@ -31,9 +32,14 @@ impl DiskReads {
             tokio::task::yield_now().await;
             return work(store);
         }
-        let _turn = self.turns.acquire().await.expect("it is never closed");
+        let turn = self.turns.clone().acquire_owned().await.expect("it is never closed");
         let store = store.clone();
-        match tokio::task::spawn_blocking(move || work(&store)).await {
+        // Who waits for it may go away, as a connection that is taken over does: the read goes on, and its turn with it.
+        let read = move || {
+            let _turn = turn;
+            work(&store)
+        };
+        match tokio::task::spawn_blocking(read).await {
             Ok(result) => result,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
@@ -43,7 +49,7 @@ impl DiskReads {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Barrier};
+    use std::sync::{Arc, Barrier, mpsc};
 
     use barnacle_storage::Options;
 
@@ -74,5 +80,35 @@ mod tests {
             read.await.expect("it reads");
         }
         assert_eq!(peak.load(Ordering::SeqCst), most);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_read_that_nobody_waits_for_any_more_keeps_its_turn() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (store, _) = Store::open(Options::new(directory.path())).expect("it opens");
+        let reads = Arc::new(DiskReads::default());
+        let most = reads.turns.available_permits();
+        let (begun, begins) = mpsc::channel();
+        let mut ends = Vec::new();
+        for _ in 0..most {
+            let (end, ended) = mpsc::channel::<()>();
+            ends.push(end);
+            let (reads, store, begun) = (reads.clone(), store.clone(), begun.clone());
+            let reader = tokio::spawn(async move {
+                let work = move |_: &Store| {
+                    begun.send(()).expect("the test waits");
+                    ended.recv().expect_err("it ends when the test lets go");
+                };
+                reads.run(&store, work).await;
+            });
+            begins.recv().expect("it begins");
+            reader.abort();
+            assert!(reader.await.expect_err("nobody waits any more").is_cancelled());
+        }
+        assert_eq!(reads.turns.available_permits(), 0, "each of them still reads");
+        drop(ends);
+        reads.run(&store, |_| ()).await;
+        let all = reads.turns.acquire_many(u32::try_from(most).expect("few")).await;
+        drop(all.expect("every turn comes back"));
     }
 }
