@@ -54,11 +54,7 @@ pub(crate) fn run(single: &Single, output: &mut Output) -> Result<(), LoadError>
         }
         add(&mut measured.wakes, &super::handover::wakes(single.count, single.rate)?);
         let in_flight = Shape { publishers: 1, inflight: 1, ..Shape::of(single.count, single.size) };
-        let at_rate = Shape {
-            rate: Some(single.rate),
-            duration: Some(single.count as f64 / single.rate),
-            ..Shape::of(single.count, single.size)
-        };
+        let at_rate = Shape { rate: Some(single.rate), ..Shape::of(single.count, single.size) };
         for (shape, latency, is_paced) in
             [(in_flight, &mut measured.one, false), (at_rate, &mut measured.at_rate, true)]
         {
