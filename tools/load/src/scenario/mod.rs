@@ -2,8 +2,8 @@
 
 pub(crate) mod catch_up;
 pub(crate) mod disk;
+pub(crate) mod echo;
 pub(crate) mod fan;
-pub(crate) mod handover;
 pub(crate) mod latency;
 pub(crate) mod many;
 pub(crate) mod memory;

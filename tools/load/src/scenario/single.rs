@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) struct Single {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Turns: disk, store, store at the rate, a thread that is woken at the rate, broker with one in flight, broker at the
+    /// Turns: disk, store, store at the rate, echo, broker with one in flight, broker at the
     /// rate; again and again, so that noise falls on all.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -52,7 +52,7 @@ pub(crate) fn run(single: &Single, output: &mut Output) -> Result<(), LoadError>
             let store = directory.path().join("store");
             add(latency, &super::rocksdb::single_writes(&store, single.count, record_size, rate)?);
         }
-        add(&mut measured.wakes, &super::handover::wakes(single.count, single.rate)?);
+        add(&mut measured.echo, &super::echo::round_trips(single.count, record_size, f64::INFINITY)?);
         let in_flight = Shape { publishers: 1, inflight: 1, ..Shape::of(single.count, single.size) };
         let at_rate = Shape { rate: Some(single.rate), ..Shape::of(single.count, single.size) };
         for (shape, latency, is_paced) in
@@ -92,7 +92,7 @@ struct Measured {
     disk: Histogram<u64>,
     store: Histogram<u64>,
     store_at_rate: Histogram<u64>,
-    wakes: Histogram<u64>,
+    echo: Histogram<u64>,
     one: Histogram<u64>,
     at_rate: Histogram<u64>,
     late: Histogram<u64>,
@@ -100,9 +100,9 @@ struct Measured {
 
 impl Default for Measured {
     fn default() -> Measured {
-        let [disk, store, store_at_rate, wakes, one, at_rate, late] =
+        let [disk, store, store_at_rate, echo, one, at_rate, late] =
             std::array::from_fn(|_| latency_histogram());
-        Measured { disk, store, store_at_rate, wakes, one, at_rate, late }
+        Measured { disk, store, store_at_rate, echo, one, at_rate, late }
     }
 }
 
@@ -113,7 +113,7 @@ impl Measured {
             record.add_latency("synced write to RocksDB", &self.store);
             record.add_latency(&format!("synced write to RocksDB, {rate}/s"), &self.store_at_rate);
         }
-        record.add_latency("waking another thread", &self.wakes);
+        record.add_latency("round trip of an echo over TCP", &self.echo);
         record.add_latency("acknowledgement, one in flight", &self.one);
         record.add_latency(&format!("acknowledgement at {rate}/s"), &self.at_rate);
         record.add_latency(&format!("written later than due at {rate}/s"), &self.late);
@@ -122,6 +122,9 @@ impl Measured {
             latency.value_at_quantile(quantile) as f64 / base.value_at_quantile(quantile).max(1) as f64
         };
         record.add("ratio of medians, one in flight to raw", ratio(0.5, &self.one), "");
+        let floor = base.value_at_quantile(0.5) + self.echo.value_at_quantile(0.5);
+        let of_floor = self.one.value_at_quantile(0.5) as f64 / floor.max(1) as f64;
+        record.add("ratio of medians, one in flight to raw and echo", of_floor, "");
         record.add("ratio of p99, at the rate to raw", ratio(0.99, &self.at_rate), "");
     }
 }
