@@ -33,11 +33,13 @@ pub enum Fault {
     GroupEntryLost,
     /// What a session drops for its limit or because it has expired is not counted.
     DropsUncounted,
+    /// The expiry of every session that is away counts anew when the store is opened.
+    ExpiryAnew,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 7] = [
+    pub const ALL: [Fault; 8] = [
         Fault::AckBeforeCommit,
         Fault::PositionBeforeExchanges,
         Fault::IdentifierAfterMessage,
@@ -45,6 +47,7 @@ impl Fault {
         Fault::PubcompBeforeRelease,
         Fault::GroupEntryLost,
         Fault::DropsUncounted,
+        Fault::ExpiryAnew,
     ];
 
     /// Its name, as `BARNACLE_PLANT` has it.
@@ -57,6 +60,7 @@ impl Fault {
             Fault::PubcompBeforeRelease => "pubcomp-before-release",
             Fault::GroupEntryLost => "group-entry-lost",
             Fault::DropsUncounted => "drops-uncounted",
+            Fault::ExpiryAnew => "expiry-anew",
         }
     }
 

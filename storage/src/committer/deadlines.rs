@@ -87,6 +87,9 @@ impl Apply<'_> {
         ids.sort_unstable();
         let mut ended = Vec::new();
         for id in ids {
+            if crate::planted!(ExpiryAnew) {
+                self.count_anew(id, now_millis);
+            }
             let gone_at = now_millis.saturating_add(self.silence_millis(id));
             let session = self.session(id);
             let ends_with_connection = session.session_expiry_interval == 0;
@@ -107,6 +110,13 @@ impl Apply<'_> {
             }
         }
         ended
+    }
+
+    /// Has a session that is away expire as if it had been left now: a bug on purpose.
+    fn count_anew(&mut self, id: SessionId, now_millis: u64) {
+        self.catalog.set_expiry(id, false);
+        self.session(id).detached_at_millis = now_millis;
+        self.catalog.set_expiry(id, true);
     }
 
     /// A will whose connection has ended without a word is due after its delay.

@@ -75,6 +75,9 @@ pub struct Speaks {
     /// Wills of clients that were connected when the broker died are published after its restart. The standard leaves
     /// that open.
     pub wills_after_crash: bool,
+    /// A session ends when its Session Expiry Interval has passed, to a fraction of a second; the time in which the broker
+    /// is down counts.
+    pub session_expiry: bool,
     /// What a member of a shared subscription leaves at QoS 1 when its session ends goes to another member, which the
     /// standard recommends and does not demand.
     pub shared_hands_on: bool,
@@ -89,6 +92,7 @@ impl Default for Speaks {
             wills: true,
             wills_after_crash: false,
             shared: true,
+            session_expiry: true,
             shared_hands_on: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The controls: brokers that are known to lose what they acknowledged have to be seen to lose it, or the lab proves
 //! nothing.
 
+use crate::books::finding::Kind;
 use crate::fault::Fault;
 use crate::options::Options;
 use crate::profiles::PROFILES;
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 pub enum Expected {
     /// Something acknowledged is given up.
     Loses,
+    /// Something of this kind is wrong.
+    Finds(Kind),
     /// Nothing is wrong.
     Keeps,
 }
@@ -33,6 +36,7 @@ impl Control {
     pub fn is_met(&self, report: &Report) -> bool {
         match self.expected {
             Expected::Loses => report.has_lost(),
+            Expected::Finds(kind) => report.count(kind) > 0,
             Expected::Keeps => report.verdict() == Verdict::Clean,
         }
     }
@@ -44,11 +48,11 @@ impl Control {
 pub fn controls(seed: u64, rounds: u64, planted: Option<PathBuf>) -> Result<Vec<Control>, ProfileError> {
     let control = |name, profile: &str, faults: &[Fault], rounds, expected| {
         let mut options = Options::new(PROFILES.load(profile)?, faults.to_vec(), rounds, seed);
-        options.until_failure = expected == Expected::Loses;
+        options.until_failure = expected != Expected::Keeps;
         Ok(Control { name, options, expected })
     };
     let (kill, cut) = ([Fault::Kill], [Fault::PowerCut]);
-    use Expected::{Keeps, Loses};
+    use Expected::{Finds, Keeps, Loses};
     let mut controls = vec![
         control("mosquitto with its defaults, killed", "mosquitto", &kill, 20, Loses)?,
         control("mosquitto with autosave, power cut", "mosquitto-autosave", &cut, 20, Loses)?,
@@ -59,11 +63,16 @@ pub fn controls(seed: u64, rounds: u64, planted: Option<PathBuf>) -> Result<Vec<
     ];
     // A build that nobody uses: it is there if somebody made it for this.
     if planted.is_some() || PROFILES.load("barnacle-planted")?.program().is_ok() {
-        let faults = [Fault::KillTrap, Fault::Kill];
-        let name = "barnacle that acknowledges before it commits, killed";
-        let mut control = control(name, "barnacle-planted", &faults, 200, Loses)?;
-        control.options.program = planted;
-        controls.push(control);
+        for (name, fault, expected) in [
+            ("barnacle that acknowledges before it commits, killed", "ack-before-commit", Loses),
+            ("barnacle that lets expiry count anew, killed", "expiry-anew", Finds(Kind::SessionFalse)),
+        ] {
+            let faults = [Fault::KillTrap, Fault::Kill];
+            let mut control = control(name, "barnacle-planted", &faults, 200, expected)?;
+            control.options.program.clone_from(&planted);
+            control.options.profile.environment.insert("BARNACLE_PLANT".to_owned(), fault.to_owned());
+            controls.push(control);
+        }
     }
     Ok(controls)
 }

@@ -3,6 +3,7 @@
 use crate::books::coverage::Coverage;
 use crate::books::finding::Kind;
 use crate::books::topics::PUBLISHERS;
+use crate::clients::absent::Absent;
 use crate::clients::habits::habits;
 use crate::clients::mortal::{Heir, Mortal};
 use crate::clients::publisher::Publisher;
@@ -25,6 +26,9 @@ use std::time::{Duration, Instant};
 
 /// Threads of clients with wills.
 const MORTALS: usize = 3;
+
+/// Clients whose sessions expire.
+const ABSENT: usize = 3;
 
 /// Data directories of failed stores that are kept: the first ones.
 const KEPT: u64 = 3;
@@ -98,6 +102,12 @@ impl Store<'_> {
                 let subscriber =
                     Subscriber::new(&world, index, habits.clone(), random.fork(200 + index as u64));
                 scope.spawn(move || subscriber.run());
+            }
+            if speaks.v5 && speaks.session_expiry {
+                for name in 0..ABSENT {
+                    let absent = Absent::new(&world, name, random.fork(400 + name as u64));
+                    scope.spawn(move || absent.run());
+                }
             }
             if store.has_wills {
                 // Before anybody has a will, somebody must wait for it.

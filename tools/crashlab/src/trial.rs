@@ -125,6 +125,7 @@ fn is_needed(need: Need, options: &Options, rounds: u64) -> bool {
         Need::Shared => is_long && has_crash && speaks.shared,
         Need::HandsOn => is_long && speaks.shared && speaks.shared_hands_on,
         Need::Wills => is_long && has_crash && speaks.wills,
+        Need::Expiry => is_long && has_crash && speaks.v5 && speaks.session_expiry,
         Need::Recovery => had_turn(Fault::KillStart),
         Need::Trap => had_turn(Fault::KillTrap),
         Need::Files => had_turn(Fault::KillFiles),

@@ -7,6 +7,7 @@ mod receiving;
 mod subscribing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use barnacle_wire::packets::{Disconnect, ping};
 use barnacle_wire::{Connect, Property, Version, Will};
@@ -50,6 +51,10 @@ pub(crate) struct Client {
     /// CONNECT asked for a clean start, and the answer to one that did has not come yet.
     wants_clean: bool,
     known: Known,
+    /// When it saw the broker close behind DISCONNECT.
+    said_good_bye: Option<Instant>,
+    /// So long ago that was, when CONNECT was sent.
+    away: Option<Duration>,
     /// The session in the oracle's books.
     pub(crate) session: Option<usize>,
     outgoing: Vec<Outgoing>,
@@ -71,6 +76,9 @@ pub(crate) struct Client {
     /// Exchanges that the broker has begun on this connection, and the client has not ended.
     unanswered: BTreeSet<u16>,
 }
+
+/// The store's clock counts whole milliseconds, at each of its starts.
+const CLOCK_MILLIS: u128 = 100;
 
 /// What it knows of its session at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +107,8 @@ impl Client {
             online: false,
             wants_clean: false,
             known: Known::Absent,
+            said_good_bye: None,
+            away: None,
             session: None,
             outgoing: Vec::new(),
             asked: Vec::new(),
@@ -140,6 +150,7 @@ impl Client {
             unanswered.lose_what_flies();
         }
         self.connection += 1;
+        self.away = self.said_good_bye.take().map(|at| at.elapsed());
         // It was away for so long that it cannot tell a session that it has made by a CONNECT without an answer from the one
         // that it had: it asks for a new one.
         let expires = self.lasts() && self.role.session_expiry < u32::MAX;
@@ -313,8 +324,12 @@ impl Client {
         Ok(())
     }
 
-    /// The broker has closed behind DISCONNECT, in order and not for another reason: the will is taken back.
+    /// The broker has closed behind DISCONNECT, in order and not for another reason: the will is taken back, and a session that lasts
+    /// expires from then on at the latest.
     fn confirm_good_bye(&mut self, link: &Link, around: &mut Surroundings<'_>) {
+        if self.leaving && self.punctual && link.ended_in_order() && self.lasts() {
+            self.said_good_bye = Some(Instant::now());
+        }
         if let (true, true, true, Some(number)) =
             (self.leaving, self.punctual, link.ended_in_order(), self.will)
         {
@@ -370,6 +385,10 @@ impl Client {
         let clean = self.wants_clean || !self.lasts();
         ensure(!(present && clean), || "Session Present, and there can be none".to_owned())?;
         let expiry = u128::from(self.role.session_expiry) * 1000;
+        if self.away.take().is_some_and(|away| away.as_millis() > expiry + CLOCK_MILLIS) {
+            ensure(!present, || "Session Present, though it has expired".to_owned())?;
+            around.trace.count("sessions that have expired");
+        }
         match self.known {
             Known::Absent => ensure(!present, || "Session Present, and there never was one".to_owned())?,
             Known::Present(heard) if !clean && heard.elapsed().as_millis() < expiry => {

@@ -92,8 +92,8 @@ impl Role {
         let v5 = version == Version::V5;
         let session_expiry = if random.percent(25) {
             0
-        } else if v5 && random.percent(20) {
-            20
+        } else if v5 && random.percent(30) {
+            random.pick(&[1, 1, 20])
         } else {
             u32::MAX
         };

@@ -42,6 +42,7 @@ fn whatever_a_seed_does_there_is_something_to_judge() {
         "messages published again",
         "messages refused",
         "sessions resumed",
+        "sessions that have expired",
         "take-overs",
         "links cut",
         "links half-open",

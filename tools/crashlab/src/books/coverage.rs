@@ -21,6 +21,8 @@ pub(crate) enum Need {
     HandsOn,
     /// In a long trial with crashes, if the broker has wills.
     Wills,
+    /// In a long trial with crashes, if the broker lets sessions expire.
+    Expiry,
     /// If the broker is killed while it starts.
     Recovery,
     /// If it is killed at the worst moments.
@@ -102,6 +104,9 @@ coverage! {
     wills_withdrawn Wills "wills withdrawn by a good-bye";
     wills_orphaned Wills "wills of clients connected at a break";
     wills_delayed Never "wills with a delay";
+    kept_until_expiry Expiry "sessions resumed before their expiry";
+    expired Expiry "sessions gone behind their expiry";
+    expired_across_breaks Expiry "sessions gone behind their expiry, with a break in between";
 }
 
 impl fmt::Display for Coverage {

@@ -4,6 +4,7 @@ pub(crate) mod coverage;
 pub(crate) mod crew;
 pub(crate) mod estate;
 pub(crate) mod finding;
+pub(crate) mod lease;
 pub(crate) mod ledger;
 pub(crate) mod message;
 pub(crate) mod session;

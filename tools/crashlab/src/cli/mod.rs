@@ -80,6 +80,7 @@ fn run_controls(arguments: &Controls) -> Result<u8, TrialError> {
 fn line(control: &Control, report: &Report) -> String {
     let expected = match control.expected {
         Expected::Loses => "expected: loses",
+        Expected::Finds(_) => "expected: is found out",
         Expected::Keeps => "expected: keeps all",
     };
     let result = if control.is_met(report) { "as expected" } else { "NOT AS EXPECTED" };

@@ -1,5 +1,6 @@
 //! The clients of a trial, each a thread.
 
+pub(crate) mod absent;
 pub(crate) mod habits;
 pub(crate) mod inbound;
 pub(crate) mod link;
