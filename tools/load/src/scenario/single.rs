@@ -117,15 +117,17 @@ impl Measured {
         record.add_latency("acknowledgement, one in flight", &self.one);
         record.add_latency(&format!("acknowledgement at {rate}/s"), &self.at_rate);
         record.add_latency(&format!("written later than due at {rate}/s"), &self.late);
-        let base = if self.store.is_empty() { &self.disk } else { &self.store };
-        let ratio = |quantile: f64, latency: &Histogram<u64>| {
-            latency.value_at_quantile(quantile) as f64 / base.value_at_quantile(quantile).max(1) as f64
-        };
-        record.add("ratio of medians, one in flight to raw", ratio(0.5, &self.one), "");
-        let floor = base.value_at_quantile(0.5) + self.echo.value_at_quantile(0.5);
-        let of_floor = self.one.value_at_quantile(0.5) as f64 / floor.max(1) as f64;
-        record.add("ratio of medians, one in flight to raw and echo", of_floor, "");
-        record.add("ratio of p99, at the rate to raw", ratio(0.99, &self.at_rate), "");
+        let (base, base_at_rate) =
+            if self.store.is_empty() { (&self.disk, &self.disk) } else { (&self.store, &self.store_at_rate) };
+        let median = |latency: &Histogram<u64>| latency.value_at_quantile(0.5).max(1) as f64;
+        let p99 = |latency: &Histogram<u64>| latency.value_at_quantile(0.99).max(1) as f64;
+        let one = median(&self.one);
+        record.add("ratio of medians, one in flight to raw", one / median(base), "");
+        let floor = median(base) + median(&self.echo);
+        record.add("ratio of medians, one in flight to raw and echo", one / floor, "");
+        record.add("ratio of p99, at the rate to raw", p99(&self.at_rate) / p99(base), "");
+        let at_rate = p99(&self.at_rate) / p99(base_at_rate);
+        record.add("ratio of p99, at the rate to raw at the rate", at_rate, "");
     }
 }
 
