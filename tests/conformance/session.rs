@@ -1,6 +1,6 @@
 //! What CONNECT asks for: session, keep-alive, limits (sections 3.1.2.4, 3.1.2.10, 3.1.2.11).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use barnacle_wire::property::Pair;
 use barnacle_wire::{
@@ -14,15 +14,11 @@ tests! {
     a_clean_start_begins_anew: BOTH;
     without_clean_start_the_session_goes_on: BOTH;
     without_clean_start_and_without_a_session_there_is_a_new_one: BOTH;
-    a_session_outlives_its_connection_for_as_long_as_it_asks: V5;
-    a_clean_session_ends_with_its_connection: V311;
     retained_messages_outlive_the_session: BOTH;
     silence_of_one_and_a_half_keep_alives_ends_the_connection: BOTH;
     whatever_is_sent_keeps_the_connection_alive: BOTH;
     a_keep_alive_of_zero_is_none: BOTH;
     the_server_says_which_keep_alive_counts: V5, "limits.server_keep_alive_seconds" = "1";
-    no_packet_exceeds_the_clients_maximum: V5;
-    a_message_that_is_too_large_counts_as_sent: V5;
     topic_aliases_stay_within_the_clients_maximum: V5;
     response_information_is_not_sent_unasked: V5;
     without_problem_information_there_are_no_reasons_in_words: V5;
@@ -74,45 +70,6 @@ fn without_clean_start_and_without_a_session_there_is_a_new_one(server: &Server)
         client.ping();
         client.abort();
     }
-}
-
-/// Session Expiry Interval 0, or none, ends the session with its connection, whatever Clean Start says; a larger one keeps
-/// it beyond, and ends it when it is over.
-/// [MQTT5 3.1.2-23, 4.1.0-2]
-fn a_session_outlives_its_connection_for_as_long_as_it_asks(server: &Server) {
-    let present = |interval: Option<u32>| {
-        let mut connect = server.hello("expiring").clean_start(false);
-        connect.properties.extend(interval.map(Property::SessionExpiryInterval));
-        let (client, connack) = server.connect(&connect);
-        client.abort();
-        connack.session_present
-    };
-    assert!(!present(None));
-    assert!(!present(Some(0)), "a session without interval has ended");
-    assert!(!present(Some(100)), "a session with interval 0 has ended");
-    assert!(present(Some(u32::MAX)), "a session with 100 s is there");
-    assert!(present(Some(1)));
-    let deadline = Instant::now() + 10 * server.patience;
-    std::thread::sleep(Duration::from_millis(1100));
-    // The clock of a session that ends is the server's: a look each second and a bit, since each begins it anew.
-    while present(Some(1)) {
-        assert!(Instant::now() < deadline, "a session of one second does not end");
-        std::thread::sleep(Duration::from_millis(1500));
-    }
-}
-
-/// With Clean Session 1, the session ends with its connection: nothing of it is there for the next one.
-/// [MQTT311 3.1.2-6, 3.2.2-3]
-fn a_clean_session_ends_with_its_connection(server: &Server) {
-    let mut client = server.client("clean");
-    client.subscribe(&Subscribe::new(1, "clean", 0));
-    server.publish(&Publish::new("clean", "while it lasts"));
-    assert_eq!(client.message(), Publish::new("clean", "while it lasts"));
-    client.disconnect();
-    let (mut client, present) = server.session("clean");
-    assert!(!present);
-    server.publish(&Publish::new("clean", "v").qos(1, 1));
-    client.ping();
 }
 
 /// Retained messages are no part of a session: they stay when their publisher's ends, and when their reader's does.
@@ -188,55 +145,6 @@ fn the_server_says_which_keep_alive_counts(server: &Server) {
     }
     let (_, connack) = server.connect(&server.hello("short enough").keep_alive(1));
     assert!(!connack.properties.iter().any(|property| matches!(property, Property::ServerKeepAlive(_))));
-}
-
-/// With a Maximum Packet Size, a client gets no packet that is larger, at any QoS: neither live nor retained nor queued
-/// messages; the last that fits does come.
-/// [MQTT5 3.1.2-24]
-fn no_packet_exceeds_the_clients_maximum(server: &Server) {
-    const MAXIMUM: usize = 64;
-    let size = |payload: usize, qos: u8| 2 + 2 + "size".len() + usize::from(qos > 0) * 2 + 1 + payload;
-    for qos in 0..=2 {
-        let fits =
-            (1..MAXIMUM).filter(|payload| size(*payload, qos) <= MAXIMUM).max().expect("small ones fit");
-        let retained = |payload: usize| Publish::new("size", vec![b'x'; payload]).qos(qos, 1).retain(true);
-        let connect = Connect::persistent(Version::V5, &format!("small {qos}"));
-        let connect = connect.property(Property::MaximumPacketSize(MAXIMUM as u32));
-        server.publish(&retained(fits + 1));
-        let (mut small, _) = server.connect(&connect);
-        small.subscribe(&Subscribe::new(1, "size", qos));
-        small.ping();
-        server.publish(&retained(fits + 1));
-        server.publish(&retained(fits));
-        let message = small.message();
-        assert_eq!(message.payload.len(), fits, "the message that fits");
-        small.ping();
-        server.publish(&retained(0));
-        small.abort();
-    }
-}
-
-/// A message that is too large for a client counts as sent to it: others get it, what comes behind it follows, and it does
-/// not come after a reconnect with more room either.
-/// [MQTT5 3.1.2-25]
-fn a_message_that_is_too_large_counts_as_sent(server: &Server) {
-    let connect = Connect::persistent(Version::V5, "small").property(Property::MaximumPacketSize(60));
-    let (mut small, _) = server.connect(&connect);
-    small.subscribe(&Subscribe::new(1, "size", 2));
-    let mut large = server.client("large");
-    large.subscribe(&Subscribe::new(1, "size", 2));
-    for (qos, payload) in [(1, "x".repeat(100)), (2, "x".repeat(100)), (1, "behind".to_owned())] {
-        server.publish(&Publish::new("size", payload.clone()).qos(qos, 1));
-        assert_eq!(large.message().payload, payload.as_bytes());
-    }
-    let behind = small.message();
-    assert_eq!(behind.payload, b"behind");
-    small.ack(kind::PUBACK, behind.packet_id);
-    small.ping();
-    small.disconnect();
-    let (mut grown, present) = server.session("small");
-    assert!(present);
-    grown.ping();
 }
 
 /// Topic aliases towards a client are within its Topic Alias Maximum, and there are none if it gave none, or 0; each

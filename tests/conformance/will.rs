@@ -19,9 +19,6 @@ tests! {
     without_the_will_flag_nothing_is_published: BOTH;
     a_will_is_retained_if_it_says_so: BOTH;
     a_will_has_its_own_qos: BOTH;
-    a_return_before_the_delay_is_over_cancels_the_will: V5;
-    the_will_is_delayed: V5;
-    the_end_of_the_session_does_not_wait_for_the_delay: V5;
     a_will_keeps_its_properties: V5;
 }
 
@@ -51,16 +48,23 @@ fn expect_none(server: &Server, witness: &mut Peer) {
     assert_eq!(witness.message().payload, b"marker", "the will came and should not have");
 }
 
-/// The will is kept when the client connects, not published then, and published when the connection ends without a
-/// DISCONNECT; of sessions that end with it as well as of those that stay.
-/// [MQTT5 3.1.2-7, 3.1.2-8] [MQTT311 3.1.2-8]
+/// The will is kept when the client connects, not published then, and published at once when the connection ends without a
+/// DISCONNECT; of sessions that end with it as well as of those that stay, and there with a Will Delay Interval of 0 as well
+/// as without any.
+/// [MQTT5 3.1.2-7, 3.1.2-8, 3.1.3-9] [MQTT311 3.1.2-8]
 fn a_will_is_published_when_the_connection_breaks(server: &Server) {
     let mut witness = witness(server);
     for connect in [server.hello("mortal"), Connect::persistent(server.version, "mortal")] {
-        let (client, _) = server.connect(&connect.will(will("broken")));
-        expect_none(server, &mut witness);
-        client.abort();
-        expect_will(&mut witness, "broken");
+        for delay in [None, Some(0)] {
+            let delay = delay.filter(|_| server.version == Version::V5);
+            let properties = delay.map(Property::WillDelayInterval).into_iter().collect();
+            let will = Will { properties, ..will("broken") };
+            let (client, _) = server.connect(&connect.clone().will(will));
+            expect_none(server, &mut witness);
+            client.abort();
+            expect_will(&mut witness, "broken");
+            expect_none(server, &mut witness);
+        }
     }
 }
 
@@ -78,10 +82,12 @@ fn a_will_is_published_when_the_client_is_silent(server: &Server) {
 /// [MQTT5 3.1.2-8] [MQTT311 3.1.2-8]
 fn a_will_is_published_when_the_client_is_thrown_out(server: &Server) {
     let mut witness = witness(server);
-    let (mut client, _) = server.connect(&server.hello("violent").will(will("violent")));
-    client.send(&[0x00, 0x00]);
-    expect_end(server, &mut client, &[0x81]);
-    expect_will(&mut witness, "violent");
+    for connect in [server.hello("violent"), Connect::persistent(server.version, "violent")] {
+        let (mut client, _) = server.connect(&connect.will(will("violent")));
+        client.send(&[0x00, 0x00]);
+        expect_end(server, &mut client, &[0x81]);
+        expect_will(&mut witness, "violent");
+    }
     let (mut client, _) = server.connect(&server.hello("taken over").will(will("taken over")));
     server.client("taken over").ping();
     expect_end(server, &mut client, &[0x8e]);
@@ -111,6 +117,7 @@ fn a_good_bye_takes_the_will_back(server: &Server) {
     for connect in [server.hello("polite"), Connect::persistent(server.version, "polite")] {
         let (client, _) = server.connect(&connect.clone().will(will("never")));
         client.disconnect();
+        expect_none(server, &mut witness);
         let (client, _) = server.connect(&connect);
         client.abort();
         // The same identifier again: when it is let in, the connection before it has gone.
@@ -127,11 +134,13 @@ fn a_good_bye_takes_the_will_back(server: &Server) {
 /// [MQTT5 3.1.2-8, 3.14.4-3]
 fn a_good_bye_may_ask_for_the_will(server: &Server) {
     let mut witness = witness(server);
-    for reason in [0x04, 0x80, 0x81, 0x82, 0x83, 0x93] {
-        let (mut client, _) = server.connect(&server.hello("asking").will(will("asked for")));
-        client.send(&Disconnect { reason, properties: vec![] }.encode(Version::V5));
-        assert_eq!(client.ending(), "closed");
-        expect_will(&mut witness, "asked for");
+    for connect in [server.hello("asking"), Connect::persistent(server.version, "asking")] {
+        for reason in [0x04, 0x80, 0x81, 0x82, 0x83, 0x93] {
+            let (mut client, _) = server.connect(&connect.clone().will(will("asked for")));
+            client.send(&Disconnect { reason, properties: vec![] }.encode(Version::V5));
+            assert_eq!(client.ending(), "closed");
+            expect_will(&mut witness, "asked for");
+        }
     }
 }
 
@@ -182,59 +191,6 @@ fn a_will_has_its_own_qos(server: &Server) {
             witness.ack(barnacle_wire::kind::PUBACK, message.packet_id);
         }
     }
-}
-
-fn delayed(client_id: &str, delay: u32, session: u32, payload: &str) -> Connect {
-    let will = Will { properties: vec![Property::WillDelayInterval(delay)], ..will(payload) };
-    let connect = Connect::new(Version::V5, client_id).clean_start(false).will(will);
-    connect.property(Property::SessionExpiryInterval(session))
-}
-
-/// A client that is back in its session before the Will Delay Interval is over has no will published; a second of it is
-/// waited for beyond.
-/// [MQTT5 3.1.3-9, 3.1.2-8]
-fn a_return_before_the_delay_is_over_cancels_the_will(server: &Server) {
-    let mut witness = witness(server);
-    let (client, _) = server.connect(&delayed("back", 2, 60, "cancelled"));
-    client.abort();
-    let (mut client, present) = server.session("back");
-    assert!(present);
-    // Another one with a longer delay comes; by then the first would have.
-    let (other, _) = server.connect(&delayed("stays away", 3, 60, "in time"));
-    other.abort();
-    expect_will(&mut witness, "in time");
-    client.ping();
-}
-
-/// The will waits for its delay: not before it is over, and then it comes.
-/// [MQTT5 3.1.2-8]
-fn the_will_is_delayed(server: &Server) {
-    let mut witness = witness(server);
-    let begun = std::time::Instant::now();
-    let (client, _) = server.connect(&delayed("away", 1, 60, "delayed"));
-    client.abort();
-    expect_none(server, &mut witness);
-    expect_will(&mut witness, "delayed");
-    let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(900), "after {took:?}");
-}
-
-/// The end of the session is the latest moment for its will: when it ends with the connection, when
-/// its interval is over, when a Clean Start ends it.
-/// [MQTT5 3.1.2-8]
-fn the_end_of_the_session_does_not_wait_for_the_delay(server: &Server) {
-    let mut witness = witness(server);
-    let (client, _) = server.connect(&delayed("ends at once", 3600, 0, "at once"));
-    client.abort();
-    expect_will(&mut witness, "at once");
-    let (client, _) = server.connect(&delayed("expires", 3600, 1, "expired"));
-    client.abort();
-    expect_will(&mut witness, "expired");
-    let (client, _) = server.connect(&delayed("starts clean", 3600, 3600, "clean"));
-    client.abort();
-    expect_none(server, &mut witness);
-    server.client("starts clean").ping();
-    expect_will(&mut witness, "clean");
 }
 
 /// What a will has besides its payload is published with it: content type, format, response topic, correlation data,

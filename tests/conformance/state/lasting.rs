@@ -67,7 +67,7 @@ fn state_lasts_beyond_the_connection(server: &Server) {
 
 /// When the connection is closed and the Session Expiry Interval has passed, the state is gone: no session is present,
 /// nothing waits, nothing is subscribed. Before that it is there.
-/// [MQTT5 4.1.0-2]
+/// [MQTT5 4.1.0-2, 3.1.2-23]
 fn state_ends_when_its_time_has_passed(server: &Server) {
     let mut client = server.connect(&expiring("client", 1)).0;
     client.subscribe(&Subscribe::new(1, "t", 1));
@@ -86,7 +86,7 @@ fn state_ends_when_its_time_has_passed(server: &Server) {
 }
 
 /// With Clean Session 1 the session lasts as long as the connection, and whatever was there before is gone.
-/// [MQTT311 4.1.0-2, 3.1.2-6]
+/// [MQTT311 4.1.0-2, 3.1.2-6, 3.2.2-3]
 fn state_ends_with_a_clean_session(server: &Server) {
     let mut before = server.new_session("client");
     before.subscribe(&Subscribe::new(1, "t", 1));

@@ -1,14 +1,12 @@
-//! Will Delay Interval against Session Expiry Interval (section 3.1.3.2.2): whichever is sooner.
+//! Will Delay Interval against Session Expiry Interval (section 3.1.3.2.2): whichever is sooner. All else of wills is in `will`.
 
 use super::*;
 
 tests! {
-    a_will_without_delay_is_published_at_once: BOTH;
     a_will_waits_for_its_delay_and_no_longer: V5;
     a_will_waits_no_longer_than_its_session: V5;
     a_return_takes_a_waiting_will_back: V5;
-    a_good_bye_takes_the_will_back: BOTH;
-    a_good_bye_may_ask_for_the_will: V5;
+    a_good_bye_that_asks_for_the_will_has_it_wait: V5;
 }
 
 #[track_caller]
@@ -24,36 +22,9 @@ fn delayed(client_id: &str, delay: u32, session_expiry_interval: u32) -> Connect
     expiring(client_id, session_expiry_interval).will(will)
 }
 
-/// Without a delay, or with 0, the will is published as soon as the connection ends without DISCONNECT, though the
-/// session goes on: by a broken connection, and by a protocol error.
-/// [MQTT5 3.1.2-8, 3.1.3-9] [MQTT311 3.1.2-8]
-fn a_will_without_delay_is_published_at_once(server: &Server) {
-    let mut watcher = watcher(server);
-    for lasting in [false, true] {
-        let connect = |payload: &str| {
-            let connect = match lasting {
-                true => Connect::persistent(server.version, "client"),
-                false => server.hello("client"),
-            };
-            let mut will = will("will", payload);
-            if server.v5() && lasting {
-                will.properties.push(Property::WillDelayInterval(0));
-            }
-            connect.will(will)
-        };
-        server.connect(&connect("broken")).0.abort();
-        assert_eq!(text(&take(&mut watcher)), "broken");
-        let mut offender = server.connect(&connect("offended")).0;
-        offender.send(&[0, 0]);
-        offender.end();
-        assert_eq!(text(&take(&mut watcher)), "offended");
-        nothing_before_marker(server, &mut watcher, "will");
-    }
-}
-
 /// A will with a delay is published when that has passed, not sooner: of two, the one with the shorter delay comes first
 /// though its connection ended last.
-/// [MQTT5 3.1.3-9]
+/// [MQTT5 3.1.2-8, 3.1.3-9]
 fn a_will_waits_for_its_delay_and_no_longer(server: &Server) {
     let mut watcher = watcher(server);
     server.connect(&delayed("four seconds", 4, 1000)).0.abort();
@@ -65,7 +36,7 @@ fn a_will_waits_for_its_delay_and_no_longer(server: &Server) {
 
 /// A will is published when its session ends, if that is before its delay has passed: by Session Expiry Interval 0, by a
 /// short one, by one that DISCONNECT shortens, and by Clean Start.
-/// [MQTT5 3.1.3-9]
+/// [MQTT5 3.1.2-8, 3.1.3-9]
 fn a_will_waits_no_longer_than_its_session(server: &Server) {
     let mut watcher = watcher(server);
     server.connect(&delayed("not stored", 1000, 0)).0.abort();
@@ -86,7 +57,7 @@ fn a_will_waits_no_longer_than_its_session(server: &Server) {
 }
 
 /// A client that comes back to its session in time takes its waiting will back: it is never published.
-/// [MQTT5 3.1.3-9]
+/// [MQTT5 3.1.2-8, 3.1.3-9]
 fn a_return_takes_a_waiting_will_back(server: &Server) {
     let mut watcher = watcher(server);
     server.connect(&delayed("client", 2, 1000)).0.abort();
@@ -97,28 +68,10 @@ fn a_return_takes_a_waiting_will_back(server: &Server) {
     nothing_before_marker(server, &mut watcher, "will");
 }
 
-/// DISCONNECT (5.0: with reason 0) takes the will back for good, whether the session goes on or ends.
-/// [MQTT5 3.14.4-3, 3.1.2-10] [MQTT311 3.14.4-3, 3.1.2-10]
-fn a_good_bye_takes_the_will_back(server: &Server) {
-    let mut watcher = watcher(server);
-    for connect in [server.hello("client"), Connect::persistent(server.version, "client")] {
-        server.connect(&connect.will(will("will", "never"))).0.disconnect();
-        nothing_before_marker(server, &mut watcher, "will");
-    }
-    end_session(server, "client");
-    nothing_before_marker(server, &mut watcher, "will");
-}
-
-/// Any other reason in DISCONNECT leaves the will to be published: at once or after its delay.
+/// A DISCONNECT that asks for the will, with reason 0x04, has it published after its delay.
 /// [MQTT5 3.1.2-8, 3.1.3-9]
-fn a_good_bye_may_ask_for_the_will(server: &Server) {
+fn a_good_bye_that_asks_for_the_will_has_it_wait(server: &Server) {
     let mut watcher = watcher(server);
-    for reason in [0x04, 0x80, 0x83] {
-        let mut leaving = server.connect(&delayed("asked for", 0, 1000)).0;
-        leaving.send(&barnacle_wire::Disconnect { reason, properties: Vec::new() }.encode(V5));
-        assert_eq!(leaving.end(), []);
-        assert_eq!(text(&take(&mut watcher)), "asked for");
-    }
     let mut leaving = server.connect(&delayed("later", 2, 1000)).0;
     leaving.send(&barnacle_wire::Disconnect { reason: 0x04, properties: Vec::new() }.encode(V5));
     assert_eq!(leaving.end(), []);
