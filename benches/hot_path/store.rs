@@ -21,7 +21,7 @@ pub(crate) fn commit(
     operations: Vec<Operation>,
 ) -> Committed {
     let (answer, answered) = mpsc::channel();
-    store.submit(Transaction { fence, operations }, move |outcome| {
+    store.submit(Transaction { source: None, fence, operations }, move |outcome| {
         answer.send(outcome).expect("somebody waits");
     });
     match answered.recv().expect("it is answered") {

@@ -91,7 +91,8 @@ impl Batch {
         let transaction = (!operations.is_empty()).then(|| {
             let needs_fence =
                 operations.iter().any(|operation| !matches!(operation, storage::Operation::TakePosition));
-            storage::Transaction { fence: owner.stored.filter(|_| needs_fence), operations }
+            let (source, fence) = (Some(owner.connection), owner.stored.filter(|_| needs_fence));
+            storage::Transaction { source, fence, operations }
         });
         (Self { requests, messages }, transaction)
     }

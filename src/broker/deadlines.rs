@@ -25,7 +25,7 @@ impl Broker {
             let what_is_due =
                 [Operation::PublishDueWills { now_millis }, Operation::ExpireSessions { now_millis }];
             let operations = if due { what_is_due.into() } else { Vec::new() };
-            match self.commit(Transaction { fence: None, operations }).await {
+            match self.commit(Transaction { source: None, fence: None, operations }).await {
                 Ok(committed) => self.deliver_wills(committed.wills),
                 Err(NotCommitted::Failed(reason)) => return reason,
                 Err(NotCommitted::Fenced) => unreachable!("a transaction without a fence is not fenced off"),

@@ -69,7 +69,9 @@ pub(super) fn say(running: &mut Running, close: Close, unroomed: u64) -> Option<
         return None;
     }
     let (tell, told) = oneshot::channel();
-    running.broker.store.submit(Transaction { fence: running.fence, operations }, move |result| {
+    // Behind all that the connection has submitted.
+    let (source, fence) = (Some(running.owner.connection), running.fence);
+    running.broker.store.submit(Transaction { source, fence, operations }, move |result| {
         // The transaction stands whether or not anybody waits for it.
         let _ = tell.send(result);
     });

@@ -233,7 +233,7 @@ where
             now_millis: now.unix_millis,
         };
         let operations = vec![storage::Operation::Attach(attach)];
-        let transaction = storage::Transaction { fence: None, operations };
+        let transaction = storage::Transaction { source: None, fence: None, operations };
         let mut committed = broker.commit(transaction).await.map_err(|_| Refusal::Store)?;
         broker.deliver_wills(std::mem::take(&mut committed.wills));
         let kept = Kept::by(&committed.durable);

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use barnacle_storage::{
-    Answer, Attach, Epoch, Limit, Memory, Message, NewSubscription, Operation, Options, Outcome, Policy,
-    Publish, SessionId, Store, SubscriptionOptions, Transaction,
+    Answer, Attach, Epoch, Limit, LogId, Memory, Message, NewSubscription, Operation, Options, Outcome,
+    Policy, Publish, SessionId, Store, SubscriptionOptions, Transaction, Withheld,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
@@ -45,10 +45,14 @@ fn broker(store: &Store, window: u16) -> (ShutdownTrigger, Surroundings) {
 
 /// A connection whose CONNECT is sent.
 async fn dial(surroundings: &Surroundings) -> DuplexStream {
+    dial_with(surroundings, CONNECT).await
+}
+
+async fn dial_with(surroundings: &Surroundings, connect: &[u8]) -> DuplexStream {
     let (mut client, server) = tokio::io::duplex(4096);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
     tokio::spawn(serve(server, peer, Instant::now(), surroundings.clone()));
-    client.write_all(CONNECT).await.expect("sent");
+    client.write_all(connect).await.expect("sent");
     client
 }
 
@@ -128,6 +132,64 @@ async fn who_waits_for_a_disk_that_gives_nothing_can_be_taken_over_closed_and_st
     expect(&mut client, b"\x3a\x07\x00\x01t\x00\x01hi\x3a\x07\x00\x01t\x00\x02ho").await;
 }
 
+/// A publish waits for a part of the disk that gives nothing. Whoever has nothing to do with it is let in, subscribes and is
+/// delivered to as ever, and the publisher's connection lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_the_disk_does_not_give_holds_up_nobody_who_does_not_need_it() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let far = attach(&store, "far");
+    subscribe(&store, far, "far");
+    publish(&store, "far");
+    let near = attach(&store, "c");
+    subscribe(&store, near, "near");
+    (0..3).for_each(|_| publish(&store, "near"));
+    memory.crash(barnacle_storage::Survivors::All);
+    drop(store);
+
+    let store = open(&memory);
+    let (far, _) = far.expect("it is stored");
+    memory.withhold(Withheld::Log(LogId(far.0)));
+    let (_running, surroundings) = broker(&store, 1);
+    let mut publisher = dial_with(&surroundings, b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01p").await;
+    expect(&mut publisher, &[0x20, 2, 0, 0]).await;
+    publisher.write_all(b"\x32\x09\x00\x03far\x00\x01hi").await.expect("sent");
+    tokio::time::timeout(HANG, async {
+        while !store.is_full() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it says that it fails");
+
+    let mut client = dial(&surroundings).await;
+    expect(&mut client, &[0x20, 2, 1, 0]).await;
+    for packet_id in 1..=3 {
+        // A window of one: each comes when the one before is acknowledged.
+        let mut delivery = [0; 12];
+        let read = tokio::time::timeout(HANG, client.read_exact(&mut delivery));
+        read.await.expect("it comes").expect("the connection lives");
+        delivery[0] &= !0x08;
+        assert_eq!(
+            delivery,
+            *b"\x32\x0a\x00\x04near\x00_hi"
+                .map(|byte| if byte == b'_' { packet_id } else { byte })
+                .as_slice()
+        );
+        client.write_all(&[0x40, 2, 0, packet_id]).await.expect("sent");
+    }
+    client.write_all(b"\x82\x09\x00\x01\x00\x04else\x01").await.expect("sent");
+    expect(&mut client, &[0x90, 3, 0, 1, 1]).await;
+    // Nothing has come but the answer to what it asks for now.
+    publisher.write_all(&[0xc0, 0]).await.expect("sent");
+    expect(&mut publisher, &[0xd0, 0]).await;
+    assert!(store.is_full(), "it fails all the time");
+
+    memory.give_everything();
+    expect(&mut publisher, &[0x40, 2, 0, 1]).await;
+    assert_eq!(store.statistics().damaged_ranges, 0);
+}
+
 /// A connection that is let in and waits for the disk.
 async fn waiting(surroundings: &Surroundings, memory: &Memory) -> DuplexStream {
     let before = memory.failing_reads();
@@ -201,7 +263,9 @@ async fn what_may_have_been_sent_is_taken_back_across_what_was_left_out_for_a_li
 fn commit(store: &Store, fence: Option<(SessionId, Epoch)>, operation: Operation) -> Vec<Answer> {
     let (answer, answered) = std::sync::mpsc::channel();
     let operations = vec![operation];
-    store.submit(Transaction { fence, operations }, move |outcome| answer.send(outcome).expect("it waits"));
+    store.submit(Transaction { source: None, fence, operations }, move |outcome| {
+        answer.send(outcome).expect("it waits")
+    });
     match answered.recv() {
         Ok(Ok(Outcome::Committed(committed))) => committed.answers,
         other => panic!("{other:?} instead of Committed"),

@@ -103,7 +103,7 @@ fn attach(store: &Store, filter: &str) -> AttachedSession {
 
 fn commit(store: &Store, fence: Option<(SessionId, Epoch)>, operation: Operation) -> Answer {
     let (answer, answered) = mpsc::channel();
-    store.submit(Transaction { fence, operations: vec![operation] }, move |outcome| {
+    store.submit(Transaction { source: None, fence, operations: vec![operation] }, move |outcome| {
         answer.send(outcome).expect("somebody waits");
     });
     match answered.recv().expect("answered") {
@@ -164,7 +164,7 @@ fn transaction(store: &Store, buffer: &mut BytesMut) -> Transaction {
         payload: Bytes::from_static(&[7; 256]),
     };
     let publish = Publish::of(&message, store.route("t"), buffer);
-    Transaction { fence: None, operations: vec![Operation::Publish(publish)] }
+    Transaction { source: None, fence: None, operations: vec![Operation::Publish(publish)] }
 }
 
 fn drain(what: &str, store: &Store, reader: &Reader, expected: usize) {

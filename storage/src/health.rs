@@ -31,7 +31,8 @@ pub enum Health {
         /// Bytes that are free.
         free_bytes: u64,
     },
-    /// A write or a sync has failed: nothing is committed until one succeeds, which it tries again and again.
+    /// A write or a sync has failed: nothing is committed until one succeeds, which it tries again and again. Or the disk does
+    /// not give what a transaction needs: that one waits, and whatever is submitted behind it by the same source.
     Failing {
         /// What the engine said.
         reason: Arc<str>,
@@ -66,6 +67,7 @@ struct Noted {
     level: Level,
     free_bytes: u64,
     failing: Option<Arc<str>>,
+    withheld: Option<Arc<str>>,
     failed: Option<Arc<str>>,
     unreadable: Option<(Instant, Arc<str>)>,
 }
@@ -74,7 +76,7 @@ impl Board {
     pub(crate) fn health(&self) -> Health {
         let noted = self.noted.lock();
         let unreadable = noted.unreadable.as_ref().filter(|(at, _)| at.elapsed() < UNREADABLE_FOR);
-        match (&noted.failed, &noted.failing, noted.level) {
+        match (&noted.failed, noted.failing.as_ref().or(noted.withheld.as_ref()), noted.level) {
             (Some(reason), ..) => Health::Failed { reason: reason.clone() },
             (None, Some(reason), _) => Health::Failing { reason: reason.clone() },
             (None, None, Level::Full) => Health::Full { free_bytes: noted.free_bytes },
@@ -116,6 +118,15 @@ impl Board {
         })
     }
 
+    /// The disk does not give what transactions need that are set aside; `None`: none is. `true`: that is new.
+    pub(crate) fn set_withheld(&self, reason: Option<Arc<str>>) -> bool {
+        self.change(|noted| {
+            let is_new = reason.is_some() != noted.withheld.is_some();
+            noted.withheld = reason;
+            is_new
+        })
+    }
+
     /// A read has failed.
     pub(crate) fn note_unreadable(&self, reason: &str) {
         self.noted.lock().unreadable = Some((Instant::now(), reason.into()));
@@ -134,7 +145,8 @@ impl Board {
         let (is_new, turned) = {
             let mut noted = self.noted.lock();
             let is_new = change(&mut noted);
-            let full = noted.level == Level::Full || noted.failing.is_some() || noted.failed.is_some();
+            let fails = noted.failing.is_some() || noted.withheld.is_some() || noted.failed.is_some();
+            let full = noted.level == Level::Full || fails;
             (is_new, self.full.swap(full, Relaxed) != full)
         };
         if turned {
@@ -172,7 +184,10 @@ mod tests {
         assert_eq!(heard.load(Relaxed), 1, "it was full already");
         board.set_space(Level::Enough, 100);
         assert!(board.is_full(), "it still fails");
+        assert!(board.set_withheld(Some("a part".into())));
         assert!(board.set_failing(None));
+        assert_eq!((board.health(), board.is_full()), (Health::Failing { reason: "a part".into() }, true));
+        assert!(board.set_withheld(None));
         assert_eq!((board.health(), board.is_full(), heard.load(Relaxed)), (Health::Ok, false, 2));
         assert!(board.set_failed("gone".into()));
         assert!(!board.set_failed("gone again".into()));

@@ -97,7 +97,7 @@ pub use check::{
 };
 pub use clock::{Clock, MonotonicClock, WallClock};
 pub use drops::{DropReason, Dropped, Drops};
-pub use engine::memory::{Crashed, Fault, Memory, Survivors};
+pub use engine::memory::{Crashed, Fault, Memory, Survivors, Withheld};
 pub use error::{CloseError, CommitError, Damaged, DecodeError, OpenError, ReadError};
 pub use groups::{GroupMember, Pulled, Span};
 pub use health::Health;

@@ -242,9 +242,17 @@ impl Shared {
         block.and_then(|block| head_behind(block, last)).map_err(|reason| damaged(log, Lsn(0), last, reason))
     }
 
-    /// Where a log goes on whose end cannot be read: its counts go on behind the last block that can be, and never
-    /// begin anew. `last` is the last LSN that it can have.
-    pub(crate) fn end_behind_damage(&self, log: LogId, last: Lsn, error: &ReadError) -> Head {
+    /// Where a log ends, or goes on behind damage; `last` is the last LSN that it can have. An error only if it may pass.
+    pub(crate) fn end_of_log_or_damage(&self, log: LogId, last: Lsn) -> Result<Head, ReadError> {
+        match self.end_of_log(log) {
+            Err(error) if error.passing().is_none() => self.end_behind_damage(log, last, &error),
+            found => found,
+        }
+    }
+
+    /// Where a log goes on whose end is damaged: its counts go on behind the last block that can be read, and never
+    /// begin anew.
+    fn end_behind_damage(&self, log: LogId, last: Lsn, error: &ReadError) -> Result<Head, ReadError> {
         let (first, _) = log_bounds(log);
         let (mut low, mut high) = (Lsn(0), last);
         // The blocks at or below `low` end with one that can be read, those at or below `high` do not.
@@ -253,13 +261,14 @@ impl Shared {
             let middle = Lsn(low.0 + (high.0 - low.0) / 2);
             match self.last_block(log, &first, &keys::block(log, middle, 0)) {
                 Ok(head) => (low, before) = (middle, head),
+                Err(error) if error.passing().is_some() => return Err(error),
                 Err(_) => high = middle,
             }
         }
         let range = DamagedRange { log, after: before.last, through: last, messages: None };
         self.quarantine(range, &error.to_string());
         // At least one is lost.
-        Head { last, ordinal: before.ordinal + 1, running_bytes: before.running_bytes }
+        Ok(Head { last, ordinal: before.ordinal + 1, running_bytes: before.running_bytes })
     }
 }
 

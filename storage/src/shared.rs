@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{Catalog, Routes};
-use crate::committer::Queue;
+use crate::committer::{Aside, Queue};
 use crate::engine::{Engine, WriteBatch};
 use crate::floors::Floors;
 use crate::groups::Pools;
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) queue: Queue,
+    /// The committer's own.
+    pub(crate) aside: Mutex<Aside>,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) routes: RwLock<Routes>,
     pub(crate) readers: Readers,
@@ -84,6 +86,7 @@ impl Shared {
             durable_commit: AtomicU64::new(catalog.commit),
             next_deadline: AtomicU64::new(u64::MAX),
             queue: Queue::default(),
+            aside: Mutex::default(),
             catalog: Mutex::new(catalog),
             routes: RwLock::new(routes),
             readers: Readers::default(),

@@ -351,7 +351,7 @@ impl Store {
         shared.queue.close();
         self.handle.join();
         // A store without threads has nobody who would have done it.
-        while committer::step(shared) {}
+        committer::finish(shared);
         match shared.failure() {
             Some(CommitError::Failed(reason)) => return Err(CloseError::Failed(reason)),
             Some(CommitError::Closed) | None => {}
@@ -375,6 +375,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.queue.refuse();
+        committer::refuse_aside(&self.shared);
         self.shared.queue.close();
         self.join();
     }
@@ -473,6 +474,7 @@ fn begin(shared: &Shared) -> Result<Vec<crate::EndedSession>, CommitError> {
     };
     ended.extend(commit_alone(shared, settle)?);
     while shared.next_deadline().is_some_and(|deadline| deadline <= now_millis) {
+        committer::hold_back_overdue(shared, now_millis);
         let overdue = |apply: &mut Apply<'_>| {
             apply.publish_due_wills(now_millis);
             apply.expire_sessions(now_millis)
@@ -574,7 +576,7 @@ mod tests {
             };
             let answer = answer.clone();
             let operations = vec![Operation::Attach(attach), Operation::TakePosition];
-            store.submit(Transaction { fence: None, operations }, move |outcome| {
+            store.submit(Transaction { source: None, fence: None, operations }, move |outcome| {
                 answer.send(outcome).expect("the test waits");
             });
         }

@@ -8,6 +8,10 @@ use crate::{DropReason, Dropped, Epoch, LogId, Lsn, Message, PacketIdSet, Sessio
 /// All that one event changes. Its operations take effect in order, at one place in the commit order.
 #[derive(Debug, Default)]
 pub struct Transaction {
+    /// Whose it is: the connection's number. What one source submits takes effect and is answered in the order in which it was
+    /// submitted. What others submit may overtake it while it waits for a part of the disk that gives nothing. `None`: it
+    /// stands in nobody's line (CONNECT, deadlines).
+    pub source: Option<u64>,
     /// When set, the whole transaction falls away (`Outcome::Fenced`) unless this session exists with this epoch
     /// at the transaction's place in the commit order.
     pub fence: Option<(SessionId, Epoch)>,
@@ -25,7 +29,8 @@ pub enum Operation {
     /// Ends the fenced session: its subscriptions, exchanges, own log and will go. The will is not published.
     End,
     /// Ends detached sessions whose expiry has passed at `now_millis`, and publishes their wills: a bounded number, the
-    /// longest overdue first; see [`crate::Store::next_deadline`] for whether there are more.
+    /// longest overdue first; see [`crate::Store::next_deadline`] for whether there are more. Those for whom the disk does not give
+    /// what is needed are left alone for a second.
     ExpireSessions {
         /// Milliseconds since the Unix epoch, on the store's clock.
         now_millis: u64,

@@ -5,6 +5,7 @@
 //! connections match publishes while the committer works.
 
 mod clients;
+mod deadlines;
 mod rare;
 mod routes;
 mod session;
@@ -20,6 +21,7 @@ use crate::quotas::Quotas;
 use crate::{Drops, Load, LogId, Lsn, Reader, SessionId};
 
 pub(crate) use clients::Clients;
+use deadlines::HeldBack;
 pub(crate) use rare::Exchanges;
 pub(crate) use routes::{Filter, Routes};
 pub(crate) use session::{Session, StoredSubscription};
@@ -41,6 +43,8 @@ pub(crate) struct Catalog {
     pub(crate) expiries: BTreeSet<(u64, SessionId)>,
     /// When wills are due, in milliseconds since the Unix epoch.
     pub(crate) wills_due: BTreeSet<(u64, SessionId)>,
+    /// Sessions whose deadlines have to wait for the disk.
+    pub(crate) held_back: HeldBack,
     pub(crate) subscriptions: usize,
     pub(crate) connected: usize,
     /// The last LSN given out.
@@ -116,36 +120,8 @@ impl Catalog {
         rung.into_iter().filter_map(|id| self.sessions.get(&id)?.rare.reader.clone()).collect()
     }
 
-    /// Puts the session into the order of expiries, or takes it out, as `present` says.
-    pub(crate) fn set_expiry(&mut self, id: SessionId, present: bool) {
-        let Some(deadline) = self.sessions.get(&id).and_then(|session| session.expires_at_millis()) else {
-            return;
-        };
-        if present {
-            self.expiries.insert((deadline, id));
-        } else {
-            self.expiries.remove(&(deadline, id));
-        }
-    }
-
-    /// Says when the session's will is due; `None`: not for now.
-    pub(crate) fn set_will_due(&mut self, id: SessionId, due_at_millis: Option<u64>) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let before = session.rare.will_due_at_millis;
-        if before != due_at_millis {
-            session.rare.will_due_at_millis = due_at_millis;
-        }
-        if let Some(before) = before {
-            self.wills_due.remove(&(before, id));
-        }
-        if let Some(due) = due_at_millis {
-            self.wills_due.insert((due, id));
-        }
-    }
-
-    /// When the next session expires or the next will is due.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let first = |deadlines: &BTreeSet<(u64, SessionId)>| deadlines.first().map(|(deadline, _)| *deadline);
-        [first(&self.expiries), first(&self.wills_due)].into_iter().flatten().min()
+    /// Whether a log is a group's.
+    pub(crate) fn is_of_group(&self, log: LogId) -> bool {
+        self.logs.get(&log).is_some_and(|log| self.groups.contains_key(&log.filter))
     }
 }

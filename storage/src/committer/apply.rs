@@ -1,18 +1,27 @@
 //! Transactions, applied to the catalog and the batch at their place in the order.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use crate::catalog::{Catalog, Exchanges, Head, Session};
 use crate::keys::{self, Flow};
 use crate::record;
 use crate::shared::Shared;
 use crate::sweep::ExpiredRetained;
 use crate::{
-    Answer, DropReason, Dropped, LogId, Lsn, Operation, Outbound, Publish, PublishedWill, RetainedChange,
-    RetainedScan, SessionId, Targets, Transaction,
+    Answer, DropReason, Dropped, Exchange, LogId, Lsn, Operation, Outbound, Publish, PublishedWill,
+    ReadError, RetainedChange, RetainedScan, SessionId, Targets, Transaction,
 };
 
 use super::Applied;
 use super::batch::{Batch, Prepared};
-use super::foresee::insist;
+use super::foresee::passing;
+use super::late::LateBody;
+
+/// What is only needed to count is tried again so many times in a batch …
+const PATIENCE: usize = 50;
+/// … with as much time between.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Apply<'a> {
     pub(super) catalog: &'a mut Catalog,
@@ -22,12 +31,15 @@ pub(crate) struct Apply<'a> {
     pub(super) version: u64,
     /// What the transaction at hand has published of itself.
     pub(super) wills: Vec<PublishedWill>,
+    /// How often reads may still be tried again that are only needed to count.
+    patience: Cell<usize>,
 }
 
 impl<'a> Apply<'a> {
     pub(crate) fn new(catalog: &'a mut Catalog, shared: &'a Shared) -> Apply<'a> {
         let version = shared.routes.read().version;
-        Apply { catalog, shared, batch: Batch::new(), version, wills: Vec::new() }
+        let patience = Cell::new(PATIENCE);
+        Apply { catalog, shared, batch: Batch::new(), version, wills: Vec::new(), patience }
     }
 
     pub(crate) fn finish(self) -> Prepared {
@@ -208,8 +220,30 @@ impl<'a> Apply<'a> {
     }
 
     pub(super) fn append(&mut self, log: LogId, lsn: Lsn, body: &[u8], expires_at_millis: Option<u64>) {
-        let head = || end_of_log(self.catalog, self.shared, log);
+        let head = || found_end(self.catalog, self.shared, log);
         self.batch.append(log, head, lsn, body, expires_at_millis);
+    }
+
+    /// Appends the message of an exchange, which is read late.
+    pub(super) fn append_late(&mut self, log: LogId, lsn: Lsn, session: SessionId, exchange: &Exchange) {
+        let head = || found_end(self.catalog, self.shared, log);
+        self.batch.append_late(log, head, lsn, LateBody::Of(session, exchange.clone()));
+    }
+
+    /// Reads what is only needed to count: for a moment, until it can be read. All of a batch have this moment together, for the
+    /// catalog is locked meanwhile.
+    pub(super) fn to_count<T>(&self, read: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
+        loop {
+            let found = read();
+            let patience = self.patience.get();
+            if patience == 0 || passing(self.shared, &found).is_none() {
+                return found;
+            }
+            self.patience.set(patience - 1);
+            if self.shared.options.memory.is_none() {
+                std::thread::sleep(PAUSE);
+            }
+        }
     }
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {
@@ -253,11 +287,16 @@ impl<'a> Apply<'a> {
 
     /// Gives an exchange its own copy of its message.
     pub(super) fn hold_message(&mut self, id: SessionId, packet_id: u16, lsn: Lsn, body: &[u8]) {
+        self.has_copy(id, packet_id, lsn);
+        let key = keys::flow(id, Flow::Held(packet_id));
+        self.batch.put(keys::FLOW, &key, record::encode_held(lsn, body));
+    }
+
+    /// From here on an exchange has a copy of its own.
+    pub(super) fn has_copy(&mut self, id: SessionId, packet_id: u16, lsn: Lsn) {
         let held = &mut self.session(id).rare.exchanges.get_or_insert_with(Box::<Exchanges>::default).held;
         held.retain(|(known, _)| *known != packet_id);
         held.push((packet_id, lsn));
-        let key = keys::flow(id, Flow::Held(packet_id));
-        self.batch.put(keys::FLOW, &key, record::encode_held(lsn, body));
     }
 
     /// The trimmer's wish: an exchange that is still open and has no copy gets one.
@@ -272,20 +311,21 @@ impl<'a> Apply<'a> {
     }
 }
 
-/// Where a log ends. Found on the disk when it was not needed since the store was opened.
-pub(super) fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Head {
+/// The same; `None`: the disk does not say now.
+fn found_end(catalog: &Catalog, shared: &Shared, log: LogId) -> Option<Head> {
+    let found = end_of_log(catalog, shared, log);
+    passing(shared, &found);
+    found.ok()
+}
+
+/// Where a log ends. Found on the disk when it was not needed since the store was opened; an error only if it may pass.
+pub(super) fn end_of_log(catalog: &Catalog, shared: &Shared, log: LogId) -> Result<Head, ReadError> {
     if let Some(head) = catalog.heads.get(&log) {
-        return *head;
+        return Ok(*head);
     }
     if catalog.sessions.get(&SessionId(log.0)).is_some_and(|session| session.is_new) {
-        return Head::default();
+        return Ok(Head::default());
     }
-    match insist(shared, || shared.end_of_log(log)) {
-        Ok(head) => head,
-        Err(error) => {
-            // Where the log ends is not known: with less than the most, the tail would pass for all that there is.
-            let last = Lsn(catalog.last.0.saturating_sub(1));
-            shared.end_behind_damage(log, last, &error)
-        }
-    }
+    // With less than the most that it can have, the tail would pass for all that there is.
+    shared.end_of_log_or_damage(log, Lsn(catalog.last.0.saturating_sub(1)))
 }

@@ -18,7 +18,7 @@ impl Apply<'_> {
         let known = self.catalog.of_client(&attach.client_id);
         if let Some(id) = known
             && !attach.clean_start
-            && self.can_resume(id, attach.now_millis)
+            && self.catalog.sessions[&id].can_be_resumed(attach.now_millis)
         {
             let session = self.resume(id, attach);
             let fence = Some((session.id, session.epoch));
@@ -40,12 +40,6 @@ impl Apply<'_> {
         if let Some(ended) = ended {
             answers.push(Answer::Ended(vec![ended]));
         }
-    }
-
-    /// A session whose expiry interval is 0 has ended with its connection, even if nobody has noticed yet.
-    fn can_resume(&self, id: SessionId, now_millis: u64) -> bool {
-        let session = &self.catalog.sessions[&id];
-        session.session_expiry_interval > 0 && session.expires_at_millis().is_none_or(|at| at > now_millis)
     }
 
     fn resume(&mut self, id: SessionId, attach: Attach) -> AttachedSession {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use foldhash::fast::FixedState;
 
@@ -11,6 +12,8 @@ use crate::keys::{self, Family, Flow};
 use crate::record::{self, BlockBuilder, FinishedBlock, State};
 use crate::shared::Shared;
 use crate::{LogId, Lsn, Reader, SessionId};
+
+use super::late::{Late, LateBody, LateCopy, LateEntry};
 
 pub(crate) struct Batch {
     writes: WriteBatch,
@@ -26,15 +29,20 @@ pub(crate) struct Batch {
     pub(crate) drops: bool,
     pub(crate) messages: u64,
     appended: u64,
+    /// Copies of messages that are read late.
+    copies: Vec<LateCopy>,
     /// It is written even if nothing else has changed, for the note of the time that every batch has.
     pub(crate) notes_time: bool,
 }
 
 /// What is appended to one log.
-struct Append {
-    head: Head,
+pub(super) struct Append {
+    /// Where the log ends with what is encoded; `None`: the disk has not said where it ended before.
+    pub(super) head: Option<Head>,
     finished: Vec<FinishedBlock>,
     filling: Option<BlockBuilder>,
+    /// What cannot be encoded before something was read, and all that comes behind it.
+    pub(super) late: Vec<LateEntry>,
 }
 
 /// What of a session is to be written at the end of the batch: once, however often it changed.
@@ -51,6 +59,8 @@ pub(crate) struct Touched {
 /// A batch that is ready.
 pub(crate) struct Prepared {
     pub(crate) writes: Option<WriteBatch>,
+    /// What is still to be read for it.
+    pub(crate) late: Late,
     pub(crate) blocks: Vec<(LogId, FinishedBlock)>,
     pub(crate) logs: Vec<LogId>,
     pub(crate) ended_logs: Vec<LogId>,
@@ -75,6 +85,7 @@ impl Batch {
             drops: false,
             messages: 0,
             appended: 0,
+            copies: Vec::new(),
             notes_time: false,
         }
     }
@@ -102,36 +113,51 @@ impl Batch {
         self.touched.remove(&session);
     }
 
-    /// Where a log ends with what this batch appends; `None`: nothing.
+    /// Where a log ends with what this batch appends; `None`: nothing, or something is read late.
     pub(crate) fn head(&self, log: LogId) -> Option<Head> {
-        self.appends.get(&log).map(|append| append.head)
+        self.appends.get(&log).and_then(|append| append.head.filter(|_| append.late.is_empty()))
     }
 
     /// Appends a message to a log; `head` tells where the log ends, when this batch does not know yet.
     pub(crate) fn append(
         &mut self,
         log: LogId,
-        head: impl FnOnce() -> Head,
+        head: impl FnOnce() -> Option<Head>,
         lsn: Lsn,
         body: &[u8],
         expires_at_millis: Option<u64>,
     ) {
-        let append = self.appends.entry(log).or_insert_with(|| {
-            self.order.push(log);
-            Append { head: head(), finished: Vec::new(), filling: None }
-        });
-        if let Some(full) = append.filling.take_if(|block| !block.has_room(body.len())) {
-            append.finished.push(full.finish());
+        let append = self.appended_to(log, head);
+        if append.head.is_some() && append.late.is_empty() {
+            append.encode(lsn, body, expires_at_millis);
+        } else {
+            let body = LateBody::Here(Bytes::copy_from_slice(body), expires_at_millis);
+            append.late.push(LateEntry { lsn, body });
         }
-        let head = &mut append.head;
-        let block = append.filling.get_or_insert_with(|| {
-            BlockBuilder::new(head.ordinal, head.running_bytes, head.last, Lsn(lsn.0 - 1), body.len())
-        });
-        block.push(lsn, body, expires_at_millis);
-        head.last = lsn;
-        head.ordinal += 1;
-        head.running_bytes += body.len() as u64;
+    }
+
+    /// Appends a message that is read late.
+    pub(super) fn append_late(
+        &mut self,
+        log: LogId,
+        head: impl FnOnce() -> Option<Head>,
+        lsn: Lsn,
+        body: LateBody,
+    ) {
+        self.appended_to(log, head).late.push(LateEntry { lsn, body });
+    }
+
+    fn appended_to(&mut self, log: LogId, head: impl FnOnce() -> Option<Head>) -> &mut Append {
         self.appended += 1;
+        self.appends.entry(log).or_insert_with(|| {
+            self.order.push(log);
+            Append { head: head(), finished: Vec::new(), filling: None, late: Vec::new() }
+        })
+    }
+
+    /// An exchange gets a copy of its message, which is read late.
+    pub(super) fn copy_late(&mut self, copy: LateCopy) {
+        self.copies.push(copy);
     }
 
     /// Puts everything into the write.
@@ -139,15 +165,20 @@ impl Batch {
         let mut blocks = Vec::with_capacity(self.order.len());
         let ended: HashSet<LogId, FixedState> = self.ended_logs.iter().copied().collect();
         self.order.retain(|log| !ended.contains(log));
+        let mut late = Late { appends: Vec::new(), copies: std::mem::take(&mut self.copies) };
         for log in &self.order {
             let append = self.appends.remove(log).expect("every log in the order has an entry");
-            let finished = append.finished.into_iter().chain(append.filling.map(BlockBuilder::finish));
+            if !append.late.is_empty() {
+                late.appends.push((*log, append));
+                continue;
+            }
+            let (head, finished) = append.finish();
             for block in finished {
                 let key = keys::block(*log, block.last, block.deadline);
                 self.writes.put(keys::LOG, &key, block.record.clone());
                 blocks.push((*log, block));
             }
-            catalog.heads.insert(*log, append.head);
+            catalog.heads.insert(*log, head);
         }
         for (session, touched) in std::mem::take(&mut self.touched) {
             self.write_session(catalog, shared, session, touched);
@@ -160,7 +191,7 @@ impl Batch {
                 self.put(keys::FILTER, filter.as_bytes(), record::encode_group(&group.row()));
             }
         }
-        let changed = !self.writes.is_empty() || self.notes_time;
+        let changed = !self.writes.is_empty() || self.notes_time || !late.is_empty();
         if changed {
             catalog.commit += 1;
             catalog.time = shared.clock.mark();
@@ -175,6 +206,7 @@ impl Batch {
         }
         Prepared {
             writes: changed.then_some(self.writes),
+            late,
             blocks,
             logs: self.order,
             ended_logs: self.ended_logs,
@@ -221,5 +253,28 @@ impl Batch {
         {
             shared.readers.set_parts(reader, session.memberships().collect(), session.gaps());
         }
+    }
+}
+
+impl Append {
+    /// Encodes a message behind the others.
+    pub(super) fn encode(&mut self, lsn: Lsn, body: &[u8], expires_at_millis: Option<u64>) {
+        if let Some(full) = self.filling.take_if(|block| !block.has_room(body.len())) {
+            self.finished.push(full.finish());
+        }
+        let head = self.head.as_mut().expect("the caller knows where the log ends");
+        let block = self.filling.get_or_insert_with(|| {
+            BlockBuilder::new(head.ordinal, head.running_bytes, head.last, Lsn(lsn.0 - 1), body.len())
+        });
+        block.push(lsn, body, expires_at_millis);
+        head.last = lsn;
+        head.ordinal += 1;
+        head.running_bytes += body.len() as u64;
+    }
+
+    /// Where the log ends then, and the blocks that it gets.
+    pub(super) fn finish(self) -> (Head, impl Iterator<Item = FinishedBlock>) {
+        let head = self.head.expect("whatever is appended has a place");
+        (head, self.finished.into_iter().chain(self.filling.map(BlockBuilder::finish)))
     }
 }

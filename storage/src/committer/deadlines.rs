@@ -10,9 +10,6 @@ use crate::{EndedSession, Message, Publish, PublishedWill, SessionId, Will};
 
 use super::Apply;
 
-/// Sessions that one transaction ends, and wills that it publishes, at most: others are not to wait for it long.
-const AT_ONCE: usize = 1000;
-
 impl Apply<'_> {
     /// Ends a session and publishes its will [MQTT-3.1.3-9].
     pub(super) fn end_and_publish(&mut self, id: SessionId, now_millis: u64) -> EndedSession {
@@ -52,11 +49,9 @@ impl Apply<'_> {
 
     /// The oldest of the sessions that have expired end.
     pub(crate) fn expire_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
+        self.catalog.held_back.let_go(now_millis);
         let mut ended = Vec::new();
-        while let Some((deadline, id)) = self.catalog.expiries.first().copied()
-            && deadline <= now_millis
-            && ended.len() < AT_ONCE
-        {
+        for id in self.catalog.expired(now_millis) {
             self.count_expired(id);
             ended.push(self.end_and_publish(id, now_millis));
         }
@@ -65,11 +60,8 @@ impl Apply<'_> {
 
     /// The oldest of the wills that are due are published.
     pub(crate) fn publish_due_wills(&mut self, now_millis: u64) {
-        for _ in 0..AT_ONCE {
-            let Some((due, id)) = self.catalog.wills_due.first().copied() else { return };
-            if due > now_millis {
-                return;
-            }
+        self.catalog.held_back.let_go(now_millis);
+        for id in self.catalog.due_wills(now_millis) {
             self.publish_will(id, now_millis);
         }
     }
@@ -148,6 +140,12 @@ impl Will {
 }
 
 impl Session {
+    /// Whether its client finds it again. One whose expiry interval is 0 has ended with its connection, even if nobody has
+    /// noticed yet.
+    pub(super) fn can_be_resumed(&self, now_millis: u64) -> bool {
+        self.session_expiry_interval > 0 && self.expires_at_millis().is_none_or(|at| at > now_millis)
+    }
+
     /// Whether a will is overdue when its client returns: its time has passed, or its connection was fenced off before it
     /// could say anything.
     pub(super) fn owes_will(&self, now_millis: u64) -> bool {

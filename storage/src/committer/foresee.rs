@@ -1,146 +1,271 @@
-//! What a batch will need of the disk, read before anything of it takes effect.
+//! What transactions will need of the disk, found out before anything of them takes effect.
 //!
 //! A disk that gives nothing says nothing of what is on it, so whoever reads waits until it does. The committer cannot wait in
 //! the middle of a batch: the catalog cannot go back, and whoever wants to look into it would wait as well. So it reads before, while
-//! the catalog is free: where logs end that get their first message since the store was opened, and the messages of open exchanges
-//! that an UNSUBSCRIBE has copied out of logs. While that fails nothing is committed, publishes are refused or held back as for a write
-//! that fails, and who reads what is there goes on.
+//! the catalog is free: where logs end that get their first message since the store was opened, and messages of open exchanges that
+//! are copied out of logs or go back to them. Who needs a part that the disk does not give is set aside: see `aside`. Wills that
+//! are due and sessions that have expired are many in one transaction: those that need such a part are held back alone.
 //!
-//! What cannot be foreseen, or fails between, is tried again for a moment where it is needed ([`insist`]). Damage is not waited for.
+//! What cannot be foreseen, because something in the same batch brings it about, is read where it is needed: see `late`. Damage is
+//! not waited for: whoever needs the part meets it himself.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Session};
+use crate::keys::{self, Flow};
 use crate::shared::Shared;
 use crate::statistics::add;
-use crate::{CommitError, LogId, Lsn, Operation, Publish, ReadError, SessionId, Transaction};
+use crate::{Detach, LogId, Lsn, Operation, Publish, ReadError, SessionId, Transaction, Will, WillFate};
 
 use super::Work;
-use super::persist::{give_up, pauses};
 
-/// In the middle of a batch it is tried so many times …
-const ATTEMPTS: usize = 50;
-/// … with as much time between.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// What is to be read.
-#[derive(Debug, Default)]
-struct Wanted {
-    /// Logs whose end is not known.
-    ends: BTreeSet<LogId>,
-    /// Messages of open exchanges.
-    messages: Vec<(LogId, Lsn)>,
+/// A part of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Where a log ends.
+    End(LogId),
+    /// The message of an open exchange, in its log.
+    Message(LogId, Lsn),
+    /// The copy that an open exchange has of its message, by its packet identifier.
+    Copy(SessionId, u16),
 }
 
-/// Reads what some work will need, until it can be read.
-///
-/// # Errors
-///
-/// The store was told to stop, or is being opened: it has failed for good.
-pub(super) fn foresee(shared: &Shared, work: &[Work]) -> Result<(), CommitError> {
-    let (mut pauses, mut is_failing) = (pauses(shared), false);
-    while let Err(error) = try_to(shared, work) {
-        let reason = error.to_string();
-        if shared.board.set_failing(Some(reason.as_str().into())) {
-            tracing::error!(reason, "the disk gives nothing; nothing is committed until it does");
+/// All that some work needs. Publishes that were routed before subscriptions changed are routed again for it.
+pub(super) fn wanted(shared: &Shared, work: &mut [(Work, usize)]) -> BTreeSet<Part> {
+    let version = shared.routes.read().version;
+    let catalog = shared.catalog.lock();
+    let needs = Needs { catalog: &catalog, shared };
+    let mut wanted = BTreeSet::new();
+    for (work, _) in work {
+        let Work::Transaction(transaction, _) = work else { continue };
+        for operation in &mut transaction.operations {
+            if let Operation::Publish(Publish { topic, targets, qos: 1.., .. }) = operation
+                && targets.version != version
+            {
+                *targets = shared.routes.read().targets(topic);
+            }
         }
-        is_failing = true;
-        let pause = pauses.next().unwrap_or_default();
-        if shared.is_opening() || !shared.wait_for_turn(pause) {
-            return Err(give_up(shared, reason));
-        }
+        needs.of(transaction, &mut |part| wanted.extend([part]));
+        needs.of_deadlines(transaction, &mut |_, _, part| wanted.extend([part]));
     }
-    if is_failing {
-        shared.board.set_failing(None);
-        tracing::warn!("the disk can be read again");
-    }
-    Ok(())
+    wanted
 }
 
-/// One attempt; an error only if it may pass.
-fn try_to(shared: &Shared, work: &[Work]) -> Result<(), ReadError> {
-    let wanted = Wanted::by(&shared.catalog.lock(), work);
-    if wanted.ends.is_empty() && wanted.messages.is_empty() {
-        return Ok(());
+/// Reads parts; those that the disk does not give now are added to `withheld`, and those that are there already are not asked
+/// for again. Why the last of them was not given.
+pub(super) fn read(
+    shared: &Shared,
+    wanted: &BTreeSet<Part>,
+    withheld: &mut BTreeSet<Part>,
+) -> Option<String> {
+    if wanted.is_subset(withheld) {
+        return None;
     }
     // A damaged file may not be replaced in between: where logs end would be another then.
     let _open = shared.mending.lock();
-    for (log, lsn) in wanted.messages {
-        let found = shared.find_entry(log, lsn);
-        noted(shared, found.map(drop))?;
+    let mut why = None;
+    for part in wanted {
+        if withheld.contains(part) {
+            continue;
+        }
+        if let Some(reason) = passing(shared, &read_one(shared, *part)) {
+            withheld.insert(*part);
+            why = Some(reason);
+        }
     }
-    for log in wanted.ends {
-        if let Some(head) = noted(shared, shared.end_of_log(log))? {
+    why
+}
+
+fn read_one(shared: &Shared, part: Part) -> Result<(), ReadError> {
+    match part {
+        Part::End(log) => {
+            let head = shared.end_of_log(log)?;
             shared.catalog.lock().heads.entry(log).or_insert(head);
+        }
+        Part::Message(log, lsn) => drop(shared.find_entry(log, lsn)?),
+        Part::Copy(session, packet_id) => {
+            let key = keys::flow(session, Flow::Held(packet_id));
+            shared.engine.view().get(keys::FLOW, &key)?;
         }
     }
     Ok(())
 }
 
-/// Whoever needs it meets damage himself (`None`); a read that may succeed later is counted and told of.
-fn noted<T>(shared: &Shared, read: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
-    match read {
-        Ok(found) => Ok(Some(found)),
-        Err(error) => match error.passing() {
-            Some(reason) => {
-                add(&shared.counters.failed_reads, 1);
-                shared.board.note_unreadable(reason);
-                Err(error)
-            }
-            None => Ok(None),
-        },
+/// Why a read failed that may succeed later: it is counted, and told of.
+pub(super) fn passing<T>(shared: &Shared, read: &Result<T, ReadError>) -> Option<String> {
+    let reason = read.as_ref().err()?.passing()?;
+    add(&shared.counters.failed_reads, 1);
+    shared.board.note_unreadable(reason);
+    Some(reason.to_owned())
+}
+
+/// Has the sessions wait whose deadlines need what the disk does not give.
+pub(super) fn hold_back(
+    shared: &Shared,
+    catalog: &mut Catalog,
+    transaction: &Transaction,
+    withheld: &BTreeSet<Part>,
+) {
+    let mut held_back = Vec::new();
+    let needs = Needs { catalog, shared };
+    needs.of_deadlines(transaction, &mut |session, now_millis, part| {
+        if withheld.contains(&part) {
+            held_back.push((session, now_millis));
+        }
+    });
+    for (session, now_millis) in held_back {
+        catalog.held_back.add([session], now_millis);
     }
 }
 
-impl Wanted {
-    fn by(catalog: &Catalog, work: &[Work]) -> Wanted {
-        let mut wanted = Wanted::default();
-        for work in work {
-            if let Work::Transaction(Transaction { fence, operations }, _) = work {
-                operations
-                    .iter()
-                    .for_each(|operation| wanted.add(catalog, fence.map(|(id, _)| id), operation));
-            }
-        }
-        wanted
-    }
-
-    fn add(&mut self, catalog: &Catalog, session: Option<SessionId>, operation: &Operation) {
-        match operation {
-            // If subscriptions have changed since it was routed, most of its logs are the same.
-            Operation::Publish(Publish { targets, qos: 1.., .. }) => {
-                let unknown = targets.logs.iter().filter(|log| !catalog.heads.contains_key(log));
-                self.ends.extend(unknown.filter(|log| {
-                    let own = catalog.sessions.get(&SessionId(log.0));
-                    own.is_some_and(|session| !session.is_new) || catalog.logs.contains_key(log)
-                }));
-            }
-            Operation::Unsubscribe(_) => {
-                let Some((id, session)) = session.and_then(|id| Some((id, catalog.sessions.get(&id)?)))
-                else {
-                    return;
-                };
-                let elsewhere = session.exchanges_in_logs().filter(|exchange| exchange.log != id.own_log());
-                self.messages.extend(elsewhere.map(|exchange| (exchange.log, exchange.lsn)));
-            }
-            _ => {}
-        }
+/// Has the sessions wait whose deadlines have passed while the store was closed, and need what the disk does not give.
+pub(crate) fn hold_back_overdue(shared: &Shared, now_millis: u64) {
+    let operations =
+        vec![Operation::PublishDueWills { now_millis }, Operation::ExpireSessions { now_millis }];
+    let transaction = Transaction { operations, ..Transaction::default() };
+    let (mut wanted, mut withheld) = (BTreeSet::new(), BTreeSet::new());
+    let needs = |catalog: &Catalog, need: &mut dyn FnMut(SessionId, u64, Part)| {
+        Needs { catalog, shared }.of_deadlines(&transaction, need);
+    };
+    needs(&shared.catalog.lock(), &mut |_, _, part| wanted.extend([part]));
+    if read(shared, &wanted, &mut withheld).is_some() {
+        hold_back(shared, &mut shared.catalog.lock(), &transaction, &withheld);
     }
 }
 
-/// Reads what was not foreseen, in the middle of a batch: for a moment, until it can be read.
-pub(super) fn insist<T>(shared: &Shared, read: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
-    for _ in 0..ATTEMPTS {
-        match read() {
-            Err(error) if error.passing().is_some() => {
-                add(&shared.counters.failed_reads, 1);
-                if shared.options.memory.is_none() {
-                    std::thread::sleep(PAUSE);
+/// What operations need, as the catalog stands.
+pub(super) struct Needs<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) shared: &'a Shared,
+}
+
+impl Needs<'_> {
+    /// What a transaction needs to take effect.
+    pub(super) fn of(&self, transaction: &Transaction, need: &mut dyn FnMut(Part)) {
+        let fenced = || {
+            let (id, _) = transaction.fence?;
+            Some((id, &**self.catalog.sessions.get(&id)?))
+        };
+        for operation in &transaction.operations {
+            match operation {
+                Operation::Publish(Publish { targets, qos: 1.., .. }) => self.of_ends(&targets.logs, need),
+                Operation::Attach(attach) => {
+                    let Some(id) = self.catalog.of_client(&attach.client_id) else { continue };
+                    let session = &self.catalog.sessions[&id];
+                    let resumes = !attach.clean_start && session.can_be_resumed(attach.now_millis);
+                    if !resumes {
+                        self.of_end(id, session, need);
+                    } else if session.owes_will(attach.now_millis) {
+                        self.of_will(session, need);
+                    }
                 }
+                Operation::Detach(detach) => {
+                    let Some((id, session)) = fenced() else { continue };
+                    self.of_detach(id, session, detach, need);
+                }
+                Operation::End => {
+                    let Some((id, session)) = fenced() else { continue };
+                    self.of_return(id, session, need, |qos, _| qos == 1);
+                }
+                Operation::ReturnToGroup { log, unsent } => {
+                    let Some((id, session)) = fenced() else { continue };
+                    self.of_return(id, session, need, |_, place| {
+                        place.0 == *log && unsent.contains(&place.1)
+                    });
+                }
+                Operation::Unsubscribe(filters) => {
+                    let Some((_, session)) = fenced() else { continue };
+                    for exchange in session.exchanges_in_logs() {
+                        let log = self.catalog.logs.get(&exchange.log);
+                        if log.is_some_and(|log| filters.contains(&log.filter)) {
+                            need(Part::Message(exchange.log, exchange.lsn));
+                        }
+                    }
+                }
+                // An outbound state that has an exchange from a log that the session has left since is rare, and to look for
+                // it would cost every other: see `late`.
+                _ => {}
             }
-            found => return found,
         }
     }
-    read()
+
+    /// What the sessions need whose deadlines a transaction looks after, each by itself.
+    pub(super) fn of_deadlines(&self, transaction: &Transaction, need: &mut dyn FnMut(SessionId, u64, Part)) {
+        for operation in &transaction.operations {
+            match operation {
+                Operation::PublishDueWills { now_millis } => {
+                    for id in self.catalog.due_wills(*now_millis) {
+                        let session = &self.catalog.sessions[&id];
+                        self.of_will(session, &mut |part| need(id, *now_millis, part));
+                    }
+                }
+                Operation::ExpireSessions { now_millis } => {
+                    for id in self.catalog.expired(*now_millis) {
+                        let session = &self.catalog.sessions[&id];
+                        self.of_end(id, session, &mut |part| need(id, *now_millis, part));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn of_detach(&self, id: SessionId, session: &Session, detach: &Detach, need: &mut dyn FnMut(Part)) {
+        let publishes = detach.will == WillFate::Publish;
+        if detach.session_expiry_interval == 0 {
+            if publishes {
+                self.of_will(session, need);
+            }
+            self.of_return(id, session, need, |qos, _| qos == 1);
+        } else if publishes && session.rare.will.as_ref().is_some_and(|will| will.delay_interval == 0) {
+            self.of_will(session, need);
+        }
+    }
+
+    /// A session ends, and its will is published.
+    fn of_end(&self, id: SessionId, session: &Session, need: &mut dyn FnMut(Part)) {
+        self.of_will(session, need);
+        self.of_return(id, session, need, |qos, _| qos == 1);
+    }
+
+    fn of_will(&self, session: &Session, need: &mut dyn FnMut(Part)) {
+        let Some(Will { message, .. }) = session.rare.will.as_deref() else { return };
+        if message.qos > 0 {
+            let targets = self.shared.routes.read().targets(&message.topic);
+            self.of_ends(&targets.logs, need);
+        }
+    }
+
+    /// Exchanges of which the message goes back to a group: those with a copy are appended to its log again.
+    fn of_return(
+        &self,
+        id: SessionId,
+        session: &Session,
+        need: &mut dyn FnMut(Part),
+        goes_back: impl Fn(u8, (LogId, Lsn)) -> bool,
+    ) {
+        let Some(exchanges) = session.rare.exchanges.as_deref() else { return };
+        for exchange in exchanges.open.iter().filter(|exchange| !exchange.received) {
+            if goes_back(exchange.qos, (exchange.log, exchange.lsn))
+                && exchanges.held.contains(&(exchange.packet_id, exchange.lsn))
+                && self.catalog.is_of_group(exchange.log)
+            {
+                need(Part::Copy(id, exchange.packet_id));
+                self.of_ends(&[exchange.log], need);
+            }
+        }
+    }
+
+    /// The ends of logs that are not known. Of those that are gone, nothing is needed.
+    fn of_ends(&self, logs: &[LogId], need: &mut dyn FnMut(Part)) {
+        for log in logs {
+            if self.catalog.heads.contains_key(log) {
+                continue;
+            }
+            let own = self.catalog.sessions.get(&SessionId(log.0));
+            if own.is_some_and(|session| !session.is_new) || self.catalog.logs.contains_key(log) {
+                need(Part::End(*log));
+            }
+        }
+    }
 }

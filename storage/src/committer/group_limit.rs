@@ -163,7 +163,8 @@ impl Apply<'_> {
         for log in over {
             let Some(usage) = self.quotas().groups.get(&log) else { continue };
             let waiting = usage.waiting;
-            let newest = end_of_log(self.catalog, self.shared, log).last;
+            let Ok(newest) = self.to_count(|| end_of_log(self.catalog, self.shared, log)) else { continue };
+            let newest = newest.last;
             let enough = |dropped| !limit.is_exceeded(waiting.beyond(dropped));
             self.drop_free(log, DropReason::GroupLimit, Lsn(newest.0.saturating_sub(1)), enough);
         }

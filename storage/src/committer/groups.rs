@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::catalog::{Exchanges, Head, Session, SharedLog};
-use crate::groups::Group;
-use crate::keys::{self, Flow};
-use crate::record;
+use crate::groups::{Group, body_of_exchange};
+use crate::keys;
 use crate::topics::shared_filter;
 use crate::{DropReason, Exchange, GroupTake, LogId, Lsn, SessionId};
 
 use super::Apply;
-use super::foresee::insist;
+use super::foresee::passing;
+use super::late::there;
 
 impl Apply<'_> {
     /// There is such a group from here on; `member` is in it, if it is a connection whose session is not stored.
@@ -169,39 +168,21 @@ impl Apply<'_> {
 
     /// Appends the message of an exchange that has a copy of its own to the log that it came from.
     fn append_again(&mut self, id: SessionId, exchange: &Exchange) {
-        match insist(self.shared, || self.body_of_exchange(id, exchange)) {
-            Ok(Some((body, expires_at_millis))) => {
-                self.catalog.last.0 += 1;
-                let lsn = self.catalog.last;
+        let read = body_of_exchange(self.shared, id, exchange);
+        passing(self.shared, &read);
+        let Some(found) = there(exchange, read).transpose() else { return };
+        self.catalog.last.0 += 1;
+        let lsn = self.catalog.last;
+        match found {
+            Ok((body, expires_at_millis)) => {
                 self.append(exchange.log, lsn, &body, expires_at_millis);
                 self.grown(exchange.log, body.len());
             }
-            Ok(None) => tracing::error!(?exchange, "the message of an open exchange is nowhere"),
-            Err(error) => {
-                tracing::error!(%error, ?exchange, "the message of an open exchange cannot be read")
+            // How long it is, limits do not hear.
+            Err(_) => {
+                self.append_late(exchange.log, lsn, id, exchange);
+                self.grown(exchange.log, 0);
             }
         }
-    }
-
-    /// What the exchange's message is, encoded, and when it expires.
-    fn body_of_exchange(
-        &self,
-        id: SessionId,
-        exchange: &Exchange,
-    ) -> Result<Option<(Bytes, Option<u64>)>, crate::ReadError> {
-        let key = keys::flow(id, Flow::Held(exchange.packet_id));
-        let damaged = |reason| crate::Damaged::new(keys::FLOW, &key, reason);
-        if let Some(row) = self.shared.engine.view().get(keys::FLOW, &key)? {
-            let (lsn, message) = record::decode_held(&row).map_err(damaged)?;
-            if lsn == exchange.lsn {
-                let body = record::encode_message(&message, &mut bytes::BytesMut::new());
-                return Ok(Some((body, message.expires_at_millis)));
-            }
-        }
-        // Its copy is in this very batch: then the log still has it.
-        let Some(found) = self.shared.find_entry(exchange.log, exchange.lsn)? else { return Ok(None) };
-        let body = Bytes::copy_from_slice(found.body());
-        let message = record::decode_message(&body, &body).map_err(damaged)?;
-        Ok(Some((body, message.expires_at_millis)))
     }
 }

@@ -18,7 +18,6 @@ use crate::{Backlog, DropReason, Dropped, Limit, Load, LogId, Lsn, Policy, Publi
 
 use super::Apply;
 use super::apply::end_of_log;
-use super::foresee::insist;
 
 /// Full readers of one log that are looked at before a message is left out because of them.
 const LOOKED_AT: usize = 64;
@@ -123,18 +122,23 @@ impl Apply<'_> {
 
     /// What a log had up to an LSN, of what is published.
     pub(super) fn load_at(&self, log: LogId, lsn: Lsn) -> Result<Load, ReadError> {
-        insist(self.shared, || self.shared.load_at(log, lsn))
+        self.to_count(|| self.shared.load_at(log, lsn))
     }
 
     /// What a log has had, with what this batch appends.
     pub(super) fn head_now(&mut self, log: LogId) -> Load {
         match self.batch.head(log) {
             Some(head) => head.load(),
-            None => {
-                let head = end_of_log(self.catalog, self.shared, log);
-                self.catalog.heads.insert(log, head);
-                head.load()
-            }
+            None => match self.to_count(|| end_of_log(self.catalog, self.shared, log)) {
+                Ok(head) => {
+                    self.catalog.heads.insert(log, head);
+                    head.load()
+                }
+                Err(error) => {
+                    tracing::error!(%error, log = log.0, "how much a log has had cannot be counted now");
+                    Load::default()
+                }
+            },
         }
     }
 
@@ -250,7 +254,7 @@ impl Apply<'_> {
         let position = self.catalog.sessions[&id].position;
         let head = self.shared.head();
         let Some(reading) = Reading::of(self.catalog, id, position) else { return };
-        match insist(self.shared, || reading.backlog(self.shared, head)) {
+        match self.to_count(|| reading.backlog(self.shared, head)) {
             Ok(Backlog { own, shared_at_most }) => {
                 let dropped = Dropped { exactly: own.messages, shared_at_most: shared_at_most.messages };
                 self.count_in_total(DropReason::Expired, dropped);
@@ -477,13 +481,21 @@ impl Apply<'_> {
     fn begin_gap_of(&mut self, id: SessionId, usage: &mut Usage) {
         let last = self.catalog.last;
         let mut began = Vec::new();
-        for (log, measured) in usage.logs.iter_mut().skip(1) {
-            let head = match self.batch.head(*log) {
-                Some(head) => head,
+        for (log, measured) in usage.logs.iter().skip(1) {
+            let ends = || match self.batch.head(*log) {
+                Some(head) => Ok(head),
                 None => end_of_log(self.catalog, self.shared, *log),
             };
-            let load = *measured.began.get_or_insert(head.load());
-            began.push((*log, load));
+            match measured.began.map_or_else(|| Ok(self.to_count(ends)?.load()), Ok::<_, ReadError>) {
+                Ok(load) => began.push((*log, load)),
+                Err(error) => {
+                    // Without it, what is passed over would be counted wrong: the session gets it beside its limit.
+                    return tracing::error!(%error, "a limit cannot be kept now");
+                }
+            }
+        }
+        for ((_, measured), (_, load)) in usage.logs.iter_mut().skip(1).zip(&began) {
+            measured.began = Some(*load);
         }
         let row = self.session(id).rare.gaps.get_or_insert_default();
         match row.gaps.last() {

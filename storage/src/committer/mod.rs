@@ -8,14 +8,18 @@
 //! A write or a sync that fails is tried again, once the engine has opened itself anew: see `persist`. Until it succeeds
 //! nothing is published and nothing later is taken; the catalog is ahead of the disk by that one batch. When it cannot
 //! succeed any more, the batch and all later ones are refused.
+//!
+//! A transaction that needs to read what the disk does not give is set aside, and does not hold up the others: see `aside`.
 
 mod apply;
+mod aside;
 mod attach;
 mod batch;
 mod deadlines;
 mod foresee;
 mod group_limit;
 mod groups;
+mod late;
 mod limit;
 mod persist;
 mod queue;
@@ -27,10 +31,13 @@ mod subscribe;
 use std::panic::AssertUnwindSafe;
 
 pub(crate) use apply::Apply;
+pub(crate) use aside::Aside;
 use batch::Prepared;
+pub(crate) use foresee::hold_back_overdue;
 pub(crate) use limit::Settle;
 pub(crate) use persist::Background;
-use persist::persist;
+use persist::{give_up, persist};
+use queue::Taken;
 pub(crate) use queue::{Done, Queue, Work};
 
 use crate::engine::WriteBatch;
@@ -58,26 +65,71 @@ pub(crate) struct Published {
 
 /// The committer's thread: works until the queue is closed and empty.
 pub(crate) fn run(shared: &Shared) {
-    while let Some(taken) = shared.queue.take(BATCH_BYTES) {
-        let mut waiting = Vec::with_capacity(taken.work.len());
-        let bytes = taken.bytes;
-        let worked = std::panic::catch_unwind(AssertUnwindSafe(|| commit(shared, taken.work, &mut waiting)));
-        // A panic is a bug of ours; nobody is to wait for an answer because of it.
-        let result = worked.unwrap_or_else(|_| {
-            shared.fail("the committer has panicked".to_owned());
-            Err(shared.failure().expect("it has just failed"))
-        });
-        settle(shared, waiting, result, bytes);
+    let due_at = || shared.aside.lock().due_at();
+    while let Some(taken) = shared.queue.take(BATCH_BYTES, due_at()) {
+        safe_turn(shared, taken, false);
     }
+    finish_with(shared, safe_turn);
 }
 
 /// One turn of the committer on the caller's thread; `false` when nothing waits. A panic goes through.
 pub(crate) fn step(shared: &Shared) -> bool {
-    let Some(taken) = shared.queue.take_waiting(BATCH_BYTES) else { return false };
-    let mut waiting = Vec::with_capacity(taken.work.len());
-    let result = commit(shared, taken.work, &mut waiting);
-    settle(shared, waiting, result, taken.bytes);
+    let taken = shared.queue.take_waiting(BATCH_BYTES);
+    if taken.is_none() && shared.aside.lock().due_at().is_none() {
+        return false;
+    }
+    turn(shared, taken.unwrap_or_default(), true);
     true
+}
+
+/// The end, on the caller's thread: what waits is committed; what is aside is tried once more, and else refused.
+pub(crate) fn finish(shared: &Shared) {
+    finish_with(shared, turn);
+}
+
+/// Refuses what is aside: nobody wants it any more.
+pub(crate) fn refuse_aside(shared: &Shared) {
+    let (aside, _) = shared.aside.lock().abandon();
+    refuse_all(shared, aside, &CommitError::Closed);
+}
+
+fn finish_with(shared: &Shared, turn: fn(&Shared, Taken, bool)) {
+    while let Some(taken) = shared.queue.take_waiting(BATCH_BYTES) {
+        turn(shared, taken, true);
+    }
+    if shared.aside.lock().due_at().is_some() {
+        turn(shared, Taken::default(), true);
+    }
+    let (aside, reason) = shared.aside.lock().abandon();
+    if !aside.work.is_empty() {
+        refuse_all(shared, aside, &give_up(shared, reason));
+    }
+}
+
+fn refuse_all(shared: &Shared, taken: Taken, error: &CommitError) {
+    let mut waiting = Vec::new();
+    refuse(taken.work, &mut waiting);
+    answer(waiting, &Err(error.clone()));
+    shared.queue.settle(taken.bytes);
+}
+
+/// A turn on a thread of the store's own.
+fn safe_turn(shared: &Shared, mut taken: Taken, at_once: bool) {
+    let mut waiting = Vec::with_capacity(taken.work.len());
+    let worked =
+        std::panic::catch_unwind(AssertUnwindSafe(|| commit(shared, &mut taken, at_once, &mut waiting)));
+    // A panic is a bug of ours; nobody is to wait for an answer because of it.
+    let result = worked.unwrap_or_else(|_| {
+        shared.fail("the committer has panicked".to_owned());
+        Err(shared.failure().expect("it has just failed"))
+    });
+    settle(shared, waiting, result, taken.bytes);
+}
+
+fn turn(shared: &Shared, mut taken: Taken, at_once: bool) {
+    let mut waiting = Vec::with_capacity(taken.work.len());
+    let result = commit(shared, &mut taken, at_once, &mut waiting);
+    settle(shared, waiting, result, taken.bytes);
 }
 
 /// Answers, and wakes those who read what the batch has made visible.
@@ -95,19 +147,25 @@ fn settle(
     }
 }
 
-/// Applies, writes and publishes. What is to be answered is put into `waiting` before anything can fail.
+/// Applies, writes and publishes; `taken` then weighs what is to be answered, which is put into `waiting` before anything can
+/// fail.
 fn commit(
     shared: &Shared,
-    mut work: Vec<Work>,
+    taken: &mut Taken,
+    at_once: bool,
     waiting: &mut Vec<(Done, Option<Applied>)>,
 ) -> Result<Published, CommitError> {
     if let Some(error) = shared.failure() {
-        refuse(work, waiting);
+        let (aside, _) = shared.aside.lock().abandon();
+        taken.bytes += aside.bytes;
+        refuse(aside.work, waiting);
+        refuse(std::mem::take(&mut taken.work), waiting);
         return Err(error);
     }
-    if let Err(error) = foresee::foresee(shared, &work) {
-        refuse(work, waiting);
-        return Err(error);
+    *taken = aside::sort_out(shared, std::mem::take(taken), at_once);
+    let mut work = std::mem::take(&mut taken.work);
+    if work.is_empty() {
+        return Ok(Published { head: shared.head(), commit: shared.written_commit(), logs: Vec::new() });
     }
     let prepared = {
         // What is read meanwhile is found.
@@ -116,12 +174,12 @@ fn commit(
         let mut apply = Apply::new(&mut catalog, shared);
         apply.settle_groups();
         // First, for it goes by what the disk has, and what this batch puts there must come behind it.
-        for sweep in work.extract_if(.., |work| matches!(work, Work::ForgetRetained(_))) {
-            if let Work::ForgetRetained(expired) = sweep {
+        for sweep in work.extract_if(.., |(work, _)| matches!(work, Work::ForgetRetained(_))) {
+            if let (Work::ForgetRetained(expired), _) = sweep {
                 apply.forget_retained(&expired);
             }
         }
-        for work in work {
+        for (work, _) in work {
             match work {
                 Work::Transaction(transaction, done) => {
                     waiting.push((done, None));
@@ -163,7 +221,8 @@ fn acknowledge_before_commit(
 }
 
 /// Writes a batch and publishes it.
-pub(crate) fn write_and_publish(shared: &Shared, prepared: Prepared) -> Result<Published, CommitError> {
+pub(crate) fn write_and_publish(shared: &Shared, mut prepared: Prepared) -> Result<Published, CommitError> {
+    late::fetch(shared, &mut prepared)?;
     if let Some(writes) = prepared.writes {
         write(shared, &writes, prepared.commit)?;
     }
@@ -215,8 +274,8 @@ fn write(shared: &Shared, writes: &WriteBatch, commit: u64) -> Result<(), Commit
     Ok(())
 }
 
-fn refuse(work: Vec<Work>, waiting: &mut Vec<(Done, Option<Applied>)>) {
-    for work in work {
+fn refuse(work: Vec<(Work, usize)>, waiting: &mut Vec<(Done, Option<Applied>)>) {
+    for (work, _) in work {
         if let Work::Transaction(_, done) = work {
             waiting.push((done, None));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -58,7 +59,7 @@ impl Waiting {
             && let Some((work, bytes)) = self.work.pop_front()
         {
             taken.bytes += bytes;
-            taken.work.push(work);
+            taken.work.push((work, bytes));
         }
         taken
     }
@@ -67,7 +68,9 @@ impl Waiting {
 /// What the committer has taken.
 #[derive(Default)]
 pub(crate) struct Taken {
-    pub(crate) work: Vec<Work>,
+    /// Each with its bytes.
+    pub(crate) work: Vec<(Work, usize)>,
+    /// Of all of it.
     pub(crate) bytes: usize,
 }
 
@@ -90,14 +93,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work and takes it all, but for what goes beyond `limit` bytes. `None`: closed, and nothing is left.
-    pub(crate) fn take(&self, limit: usize) -> Option<Taken> {
+    /// Waits for work, but not beyond `until`, and takes it all, but for what goes beyond `limit` bytes. `None`: closed, and
+    /// nothing is left.
+    pub(crate) fn take(&self, limit: usize, until: Option<Instant>) -> Option<Taken> {
         let mut waiting = self.waiting.lock();
         while waiting.work.is_empty() {
             if waiting.closed {
                 return None;
             }
-            self.came.wait(&mut waiting);
+            match until {
+                None => self.came.wait(&mut waiting),
+                Some(until) if self.came.wait_until(&mut waiting, until).timed_out() => break,
+                Some(_) => {}
+            }
         }
         Some(waiting.take(limit))
     }
@@ -177,13 +185,18 @@ mod tests {
             assert!(queue.push(rescue(&[0; 72])).is_ok());
         }
         assert_eq!(queue.pending_bytes(), 600);
-        let taken = queue.take(201).expect("work waits");
+        let taken = queue.take(201, None).expect("work waits");
         assert_eq!((taken.work.len(), taken.bytes), (2, 400));
         queue.settle(taken.bytes);
         assert_eq!(queue.pending_bytes(), 200);
+        let rest = queue.take(201, Some(Instant::now())).expect("work waits");
+        assert_eq!((rest.work.len(), rest.bytes), (1, 200));
+        let none = queue.take(201, Some(Instant::now())).expect("it is not closed");
+        assert_eq!((none.work.len(), none.bytes), (0, 0));
+        assert!(queue.push(rescue(&[0; 72])).is_ok());
         queue.close();
         assert!(queue.push(rescue(b"")).is_err());
-        assert_eq!(queue.take(1).expect("what waited is still given").work.len(), 1);
-        assert!(queue.take(1).is_none());
+        assert_eq!(queue.take(1, None).expect("what waited is still given").work.len(), 1);
+        assert!(queue.take(1, None).is_none());
     }
 }

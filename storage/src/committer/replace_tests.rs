@@ -40,7 +40,7 @@ fn attach(store: &Store, client_id: &str, message: &Message) -> Attached {
         now_millis: 0,
     };
     let operations = vec![Operation::Attach(attach)];
-    match commit(store, Transaction { fence: None, operations }).pop() {
+    match commit(store, Transaction { source: None, fence: None, operations }).pop() {
         Some(Answer::Attached(attached)) => *attached,
         other => panic!("{other:?} instead of Attached"),
     }
@@ -115,7 +115,7 @@ fn planted() -> TempDir {
                 now_millis: 0,
             }),
         ];
-        commit(&store, Transaction { fence, operations });
+        commit(&store, Transaction { source: None, fence, operations });
     }
     store.close().expect("closes");
     directory

@@ -18,7 +18,8 @@ use crate::{Exchange, LogId, NewSubscription, RetainedScan, SessionId, Subscribe
 
 use super::Apply;
 use super::attach::own;
-use super::foresee::insist;
+use super::foresee::passing;
+use super::late::{LateCopy, there};
 
 impl Apply<'_> {
     pub(super) fn subscribe(&mut self, id: SessionId, wanted: Vec<NewSubscription>) -> Vec<Subscribed> {
@@ -190,11 +191,14 @@ impl Apply<'_> {
 
     fn hold_exchanges(&mut self, id: SessionId, exchanges: &[Exchange]) {
         for exchange in exchanges {
-            match insist(self.shared, || self.shared.find_entry(exchange.log, exchange.lsn)) {
+            let read = self.shared.find_entry(exchange.log, exchange.lsn);
+            passing(self.shared, &read);
+            match there(exchange, read) {
                 Ok(Some(entry)) => self.hold_message(id, exchange.packet_id, exchange.lsn, entry.body()),
-                Ok(None) => tracing::error!(?exchange, "the message of an open exchange is not in its log"),
-                Err(error) => {
-                    tracing::error!(%error, ?exchange, "the message of an open exchange cannot be read")
+                Ok(None) => {}
+                Err(_) => {
+                    self.has_copy(id, exchange.packet_id, exchange.lsn);
+                    self.batch.copy_late(LateCopy { session: id, exchange: exchange.clone() });
                 }
             }
         }

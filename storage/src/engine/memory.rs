@@ -21,7 +21,7 @@ use crate::OpenError;
 use crate::floors::Floors;
 use crate::keys::{self, Family};
 use disk::Disk;
-pub use disk::{Fault, Survivors};
+pub use disk::{Fault, Survivors, Withheld};
 use image::Rows;
 
 /// A disk in memory. Cheap to clone: clones are the same disk.
@@ -78,6 +78,16 @@ impl Memory {
     /// How many of them are still to come.
     pub fn failing_reads(&self) -> u64 {
         self.disk.lock().failing_reads
+    }
+
+    /// From here on the disk gives nothing of a part, as with a sector that cannot be read.
+    pub fn withhold(&self, part: Withheld) {
+        self.disk.lock().withheld.push(part);
+    }
+
+    /// It gives everything again.
+    pub fn give_everything(&self) {
+        self.disk.lock().withheld.clear();
     }
 
     /// Crashes now, between two operations. The store that is open on the disk is dead: whatever it asks of the disk from
@@ -285,13 +295,14 @@ struct Reading<'a>(&'a MemoryEngine);
 impl View for Reading<'_> {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         let mut disk = self.0.take();
-        disk.read()?;
+        let behind = [key, &[0]].concat();
+        disk.read(family, key, Some(&behind))?;
         Ok(disk.live.get(family, key))
     }
 
     fn cursor<'a>(&'a self, family: Family, from: &[u8], to: Option<&[u8]>) -> Box<dyn Cursor + 'a> {
         let mut disk = self.0.take();
-        match disk.read() {
+        match disk.read(family, from, to) {
             Ok(()) => Box::new(Rows::new(disk.live.family(family), from, to)),
             Err(error) => Box::new(NoRows(error)),
         }

@@ -20,13 +20,17 @@ mod spans;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
+
 pub(crate) use pool::{Pool, Pools};
 pub use pull::{GroupMember, Pulled};
 pub use spans::Span;
 pub(crate) use spans::{OPEN_END, Spans};
 
-use crate::record::GroupRow;
-use crate::{Drops, LogId, Lsn};
+use crate::keys::{self, Flow};
+use crate::record::{self, GroupRow};
+use crate::shared::Shared;
+use crate::{Damaged, Drops, Exchange, LogId, Lsn, ReadError, SessionId};
 
 /// A group, as the catalog knows it. Which stored sessions are its members is with its log.
 #[derive(Debug)]
@@ -76,4 +80,26 @@ impl Group {
         self.open.add(span);
         self.pool.give_back(span);
     }
+}
+
+/// What the message of a member's exchange is, encoded, and when it expires: its copy, or else what the group's log has.
+pub(crate) fn body_of_exchange(
+    shared: &Shared,
+    member: SessionId,
+    exchange: &Exchange,
+) -> Result<Option<(Bytes, Option<u64>)>, ReadError> {
+    let key = keys::flow(member, Flow::Held(exchange.packet_id));
+    let damaged = |reason| Damaged::new(keys::FLOW, &key, reason);
+    if let Some(row) = shared.engine.view().get(keys::FLOW, &key)? {
+        let (lsn, message) = record::decode_held(&row).map_err(damaged)?;
+        if lsn == exchange.lsn {
+            let body = record::encode_message(&message, &mut BytesMut::new());
+            return Ok(Some((body, message.expires_at_millis)));
+        }
+    }
+    // Its copy is in the batch that is put together: then the log still has it.
+    let Some(found) = shared.find_entry(exchange.log, exchange.lsn)? else { return Ok(None) };
+    let body = Bytes::copy_from_slice(found.body());
+    let message = record::decode_message(&body, &body).map_err(damaged)?;
+    Ok(Some((body, message.expires_at_millis)))
 }

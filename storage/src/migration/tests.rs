@@ -56,7 +56,7 @@ fn attach(store: &Store, stepper: &mut Stepper, client_id: &str) -> AttachedSess
         now_millis: NOW,
     };
     let operations = vec![Operation::Attach(attach)];
-    match commit(store, stepper, Transaction { fence: None, operations }).into_iter().next() {
+    match commit(store, stepper, Transaction { source: None, fence: None, operations }).into_iter().next() {
         Some(Answer::Attached(attached)) => attached.session.expect("it is stored"),
         other => panic!("{other:?} instead of Attached"),
     }
@@ -82,7 +82,11 @@ fn plant(place: &impl Place, identifiers: &[u16]) {
             Operation::Subscribe(vec![of(format!("{client_id}/#")), of(GROUP.to_owned())]),
             Operation::SaveInbound(identifiers.iter().copied().collect()),
         ];
-        commit(&store, &mut stepper, Transaction { fence: Some((session.id, session.epoch)), operations });
+        commit(
+            &store,
+            &mut stepper,
+            Transaction { source: None, fence: Some((session.id, session.epoch)), operations },
+        );
     }
     store.close().expect("closes");
     drop(stepper);

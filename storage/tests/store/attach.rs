@@ -28,7 +28,8 @@ fn a_session_is_made_resumed_and_fences_off_its_older_connection() {
     assert_eq!((second.id, second.epoch), (first.id, Epoch(2)));
     assert!(first.reader.is_fenced() && !second.reader.is_fenced());
 
-    let late = Transaction { fence: Some((first.id, first.epoch)), operations: vec![Operation::End] };
+    let late =
+        Transaction { source: None, fence: Some((first.id, first.epoch)), operations: vec![Operation::End] };
     assert!(matches!(outcome(&fixture.store, late), Ok(Outcome::Fenced)));
     assert_eq!(fixture.store.counts().sessions, 1);
 }
@@ -40,6 +41,7 @@ fn a_fenced_transaction_falls_away_as_a_whole() {
     fixture.subscribe(&old, "t", 1);
     let new = fixture.attach("a");
     let late = Transaction {
+        source: None,
         fence: Some((old.id, old.epoch)),
         operations: vec![
             publish(&fixture.store, "t", "late"),

@@ -19,8 +19,11 @@ fn many_transactions_share_a_sync_and_are_answered_in_order() {
     let (last, done) = mpsc::channel();
     for number in 0..COUNT {
         let (answered, last) = (answered.clone(), last.clone());
-        let transaction =
-            Transaction { fence: None, operations: vec![publish(&fixture.store, "t", &number.to_string())] };
+        let transaction = Transaction {
+            source: None,
+            fence: None,
+            operations: vec![publish(&fixture.store, "t", &number.to_string())],
+        };
         fixture.store.submit(transaction, move |outcome| {
             let Ok(Outcome::Committed(committed)) = outcome else { panic!("{outcome:?}") };
             assert!(committed.lsn <= committed.head);
@@ -109,7 +112,7 @@ fn everything_submitted_before_the_store_is_closed_is_committed() {
     for number in 0..500 {
         let committed = committed.clone();
         let operations = vec![publish(&fixture.store, "t", &number.to_string())];
-        fixture.store.submit(Transaction { fence: None, operations }, move |outcome| {
+        fixture.store.submit(Transaction { source: None, fence: None, operations }, move |outcome| {
             assert!(outcome.is_ok());
             committed.fetch_add(1, Ordering::Relaxed);
         });
@@ -128,7 +131,7 @@ fn everything_submitted_before_the_store_is_closed_is_committed() {
 #[should_panic(expected = "fence")]
 fn an_operation_on_a_session_without_a_fence_is_a_bug() {
     let fixture = fixture();
-    fixture.store.submit(Transaction { fence: None, operations: vec![Operation::End] }, |_| {});
+    fixture.store.submit(Transaction { source: None, fence: None, operations: vec![Operation::End] }, |_| {});
 }
 
 #[test]

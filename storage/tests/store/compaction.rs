@@ -119,7 +119,7 @@ fn a_compaction_over_a_flipped_byte_costs_the_block_and_nothing_else() {
     assert_eq!((recovery.lost, recovery.in_doubt.len()), (None, 0));
     let session = {
         let operations = vec![Operation::Attach(attach("b"))];
-        match commit(&store, Transaction { fence: None, operations }).answers.pop() {
+        match commit(&store, Transaction { source: None, fence: None, operations }).answers.pop() {
             Some(Answer::Attached(attached)) => attached.session.expect("stored"),
             other => panic!("{other:?} instead of Attached"),
         }

@@ -64,7 +64,7 @@ fn contents(store: &Store) -> Result<Contents, String> {
     let (mut inbound, mut open) = (Vec::new(), Vec::new());
     for client_id in ["a", "b"] {
         let operations = vec![Operation::Attach(attach(client_id))];
-        let committed = match outcome(store, Transaction { fence: None, operations }) {
+        let committed = match outcome(store, Transaction { source: None, fence: None, operations }) {
             Ok(Outcome::Committed(committed)) => committed,
             other => return Err(format!("{other:?}")),
         };
@@ -370,8 +370,10 @@ fn a_damaged_block_costs_its_own_messages_and_repair_no_more_than_reading() {
     assert_eq!(report.after.counts.messages + lost, 400);
     for directory in [directory.path(), copy.path()] {
         let (store, _) = Store::open(Options::new(directory)).expect("opens");
-        let committed =
-            commit(&store, Transaction { fence: None, operations: vec![Operation::Attach(attach("a"))] });
+        let committed = commit(
+            &store,
+            Transaction { source: None, fence: None, operations: vec![Operation::Attach(attach("a"))] },
+        );
         let Some(Answer::Attached(attached)) = committed.answers.first() else { panic!("{committed:?}") };
         let reader = &attached.session.as_ref().expect("stored").reader;
         let pass = store.read(reader, Lsn(0), ALL).expect("passed over");

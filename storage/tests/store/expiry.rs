@@ -19,7 +19,10 @@ fn many_sessions_expire_in_bounded_steps() {
         let attach = Attach { will: Some(will.clone()), now_millis, ..attach(&format!("client {number}")) };
         let fence = fixture.attached(attach).fence;
         let detach = Detach { session_expiry_interval: HOUR, will: WillFate::Publish, now_millis };
-        commit(&fixture.store, Transaction { fence, operations: vec![Operation::Detach(detach)] });
+        commit(
+            &fixture.store,
+            Transaction { source: None, fence, operations: vec![Operation::Detach(detach)] },
+        );
     }
     let due = now_millis + 1_000;
     let mut steps = Vec::new();
@@ -70,7 +73,7 @@ fn attach_and_detach(fixture: &Fixture, client_id: &str, session_expiry_interval
     let now_millis = fixture.store.clock().now_millis();
     let fence = fixture.attached(Attach { now_millis, ..attach(client_id) }).fence;
     let detach = Detach { session_expiry_interval, will: WillFate::Publish, now_millis };
-    commit(&fixture.store, Transaction { fence, operations: vec![Operation::Detach(detach)] });
+    commit(&fixture.store, Transaction { source: None, fence, operations: vec![Operation::Detach(detach)] });
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Stepped {
         operations: Vec<Operation>,
     ) -> Result<Outcome, CommitError> {
         let (answer, answered) = mpsc::channel();
-        self.store.submit(Transaction { fence, operations }, move |outcome| {
+        self.store.submit(Transaction { source: None, fence, operations }, move |outcome| {
             answer.send(outcome).expect("the test waits");
         });
         assert!(self.stepper.commit());
@@ -213,7 +213,7 @@ fn a_log_whose_end_the_disk_does_not_give_is_waited_for() {
     });
     let client = fixture.attach("a");
     let last = publish(&fixture.store, "t", "5");
-    commit_waiting(&memory, &fixture, Transaction { fence: None, operations: vec![last] });
+    commit_waiting(&memory, &fixture, Transaction { source: None, fence: None, operations: vec![last] });
     let pass = fixture.pass(&client, Lsn(0));
     assert_eq!((payloads(&pass).concat().as_str(), pass.damaged.len()), ("012345", 0));
 }
@@ -235,7 +235,7 @@ fn an_exchange_whose_message_the_disk_does_not_give_outlives_its_log_all_the_sam
     let (session, exchange) = begun.expect("it has begun");
     let a = fixture.attach("a");
     let operations = vec![Operation::Unsubscribe(vec!["both".into()])];
-    commit_waiting(&memory, &fixture, Transaction { fence: Some((a.id, a.epoch)), operations });
+    commit_waiting(&memory, &fixture, Transaction { source: None, fence: Some((a.id, a.epoch)), operations });
     let found = fixture.store.read_exchange(session, &exchange).expect("readable").expect("it is kept");
     assert_eq!(text(&found), "begun");
 }

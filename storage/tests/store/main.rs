@@ -19,3 +19,4 @@ mod recovery;
 mod support;
 mod trimming;
 mod wills;
+mod withheld;

@@ -71,7 +71,7 @@ fn a_missing_file_in_the_log_or_at_its_end_is_named_and_repair_goes_without() {
             let (store, recovery) = Store::open(Options::new(into.path())).expect("opens");
             assert_eq!((recovery.lost, recovery.sessions), (None, 1), "{number}: {path:?}");
             let message = publish(&store, "t", &number.to_string());
-            commit(&store, Transaction { fence: None, operations: vec![message] });
+            commit(&store, Transaction { source: None, fence: None, operations: vec![message] });
             drop(store);
         }
     }

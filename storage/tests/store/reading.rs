@@ -115,9 +115,9 @@ fn nothing_is_overtaken_in_two_logs_that_grow_during_the_passes() {
                 for number in 0..COUNT {
                     let topic = ["one/x", "two/x", "own"][number % 3];
                     let operations = vec![publish(&fixture.store, topic, &number.to_string())];
-                    fixture
-                        .store
-                        .submit(Transaction { fence: None, operations }, |outcome| assert!(outcome.is_ok()));
+                    fixture.store.submit(Transaction { source: None, fence: None, operations }, |outcome| {
+                        assert!(outcome.is_ok())
+                    });
                 }
                 fixture.commit(vec![Operation::TakePosition]);
                 finished.store(true, Ordering::Release);

@@ -244,8 +244,10 @@ fn a_damaged_or_missing_block_of_a_log_is_reported_and_the_rest_is_read() {
         db.delete_cf(db.cf_handle("log").expect("there"), &keys[3]).expect("deleted");
     }
     let (store, _) = Store::open(Options::new(directory.path())).expect("opens");
-    let attached =
-        commit(&store, Transaction { fence: None, operations: vec![Operation::Attach(attach("a"))] });
+    let attached = commit(
+        &store,
+        Transaction { source: None, fence: None, operations: vec![Operation::Attach(attach("a"))] },
+    );
     let Answer::Attached(attached) = &attached.answers[0] else { panic!("{attached:?}") };
     let reader = &attached.session.as_ref().expect("stored").reader;
     let pass = store.read(reader, lsns[1], ALL).expect("it is passed over");

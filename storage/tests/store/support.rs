@@ -60,11 +60,11 @@ impl Fixture {
     }
 
     pub(crate) fn commit(&self, operations: Vec<Operation>) -> Committed {
-        commit(&self.store, Transaction { fence: None, operations })
+        commit(&self.store, Transaction { source: None, fence: None, operations })
     }
 
     pub(crate) fn commit_as(&self, client: &Client, operations: Vec<Operation>) -> Committed {
-        commit(&self.store, Transaction { fence: Some((client.id, client.epoch)), operations })
+        commit(&self.store, Transaction { source: None, fence: Some((client.id, client.epoch)), operations })
     }
 
     /// Attaches with an expiry of an hour.

@@ -34,7 +34,10 @@ impl Connection {
     fn close(&self, fixture: &Fixture, session_expiry_interval: u32, will: WillFate) -> Committed {
         let now_millis = fixture.store.clock().now_millis();
         let detach = Operation::Detach(Detach { session_expiry_interval, will, now_millis });
-        commit(&fixture.store, Transaction { fence: Some(self.fence), operations: vec![detach] })
+        commit(
+            &fixture.store,
+            Transaction { source: None, fence: Some(self.fence), operations: vec![detach] },
+        )
     }
 }
 
@@ -112,7 +115,7 @@ fn a_will_that_fell_due_while_the_store_was_closed_is_published_when_it_opens() 
     let connection = Connection::open(&fixture, long_ago);
     let detach = Detach { session_expiry_interval: u32::MAX, will: WillFate::Publish, now_millis: NOW };
     let operations = vec![Operation::Detach(detach)];
-    commit(&fixture.store, Transaction { fence: Some(connection.fence), operations });
+    commit(&fixture.store, Transaction { source: None, fence: Some(connection.fence), operations });
     let fixture = fixture.reopen();
     let watcher = fixture.attach("watcher");
     assert_eq!(fixture.store.next_deadline(), None);
@@ -302,6 +305,7 @@ fn a_transaction_tells_its_own_publishes_from_wills() {
     let detach = Detach { session_expiry_interval: HOUR, will: WillFate::Publish, now_millis };
     let operations = vec![Operation::Detach(detach), publish(&fixture.store, "t", "own")];
     let before = fixture.store.head();
-    let committed = commit(&fixture.store, Transaction { fence: Some(connection.fence), operations });
+    let committed =
+        commit(&fixture.store, Transaction { source: None, fence: Some(connection.fence), operations });
     assert_eq!((committed.wills[0].lsn, committed.lsn), (Lsn(before.0 + 1), Lsn(before.0 + 2)));
 }

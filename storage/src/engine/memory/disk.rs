@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::image::Image;
 use crate::engine::{EngineError, FailureKind, WriteBatch};
 use crate::floors::Floors;
-use crate::keys;
+use crate::keys::{self, Family, Flow};
+use crate::read::log_bounds;
+use crate::{LogId, SessionId};
 
 /// What happens at an operation of the disk. Those that report success are lies, to try whether a test would notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,33 @@ pub enum Fault {
     LostRow,
     /// After the first write from here on, the first block of messages that is still needed is dropped, as if it were dead.
     DroppedBlock,
+}
+
+/// A part of the disk that it can be told not to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// All messages of a log.
+    Log(LogId),
+    /// The copy that an exchange of a session has of its message, by its packet identifier.
+    Held(SessionId, u16),
+}
+
+impl Withheld {
+    /// Whether a read of a family from one key to before another would need it.
+    fn is_between(&self, family: Family, from: &[u8], to: Option<&[u8]>) -> bool {
+        let (of, first, end) = match self {
+            Withheld::Log(log) => {
+                let (first, end) = log_bounds(*log);
+                (keys::LOG, first.to_vec(), end.to_vec())
+            }
+            Withheld::Held(session, packet_id) => {
+                let key = keys::flow(*session, Flow::Held(*packet_id));
+                let end = [key.as_slice(), &[0]].concat();
+                (keys::FLOW, key, end)
+            }
+        };
+        family == of && from < end.as_slice() && to.is_none_or(|to| first.as_slice() < to)
+    }
 }
 
 /// Which of the batches that were written and not synced a crash leaves.
@@ -54,6 +83,8 @@ pub(super) struct Disk {
     pub(super) compacts_eagerly: bool,
     /// So many reads give nothing.
     pub(super) failing_reads: u64,
+    /// These parts it does not give.
+    pub(super) withheld: Vec<Withheld>,
     ignores_syncs: bool,
 }
 
@@ -69,11 +100,12 @@ impl Disk {
         }
     }
 
-    /// A read begins.
-    pub(super) fn read(&mut self) -> Result<(), EngineError> {
+    /// A read begins, of a family from one key to before another.
+    pub(super) fn read(&mut self, family: Family, from: &[u8], to: Option<&[u8]>) -> Result<(), EngineError> {
         let fails = self.failing_reads > 0;
         self.failing_reads -= u64::from(fails);
-        if !fails && !self.take(Fault::FailedRead) {
+        let is_withheld = self.withheld.iter().any(|part| part.is_between(family, from, to));
+        if !fails && !is_withheld && !self.take(Fault::FailedRead) {
             return Ok(());
         }
         Err(EngineError { kind: FailureKind::Io, reason: "input/output error, as planned".to_owned() })

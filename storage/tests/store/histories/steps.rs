@@ -165,11 +165,15 @@ impl World {
                 let Some(fence) = self.fenced.get(*at).copied() else { return Ok(None) };
                 let late = self.publish(TOPICS[0], 1, RetainedChange::Set);
                 self.coverage.count("late transactions");
-                return Ok(Some(Transaction { fence: Some(fence), operations: vec![late, Operation::End] }));
+                return Ok(Some(Transaction {
+                    source: None,
+                    fence: Some(fence),
+                    operations: vec![late, Operation::End],
+                }));
             }
             _ => return self.fenced_transaction(step),
         };
-        Ok(Some(Transaction { fence: None, operations }))
+        Ok(Some(Transaction { source: None, fence: None, operations }))
     }
 
     fn fenced_transaction(&mut self, step: &Step) -> Judged<Option<Transaction>> {
@@ -214,7 +218,7 @@ impl World {
                 unreachable!("they have no fence, or one of their own")
             }
         };
-        let transaction = Transaction { fence: Some(fence), operations };
+        let transaction = Transaction { source: None, fence: Some(fence), operations };
         Ok((!transaction.operations.is_empty()).then_some(transaction))
     }
 

@@ -174,7 +174,7 @@ impl World {
 
     /// Commits what the store itself has put into the queue.
     pub(super) fn commit_nothing(&mut self) -> Judged {
-        let nothing = Transaction { fence: None, operations: vec![Operation::TakePosition] };
+        let nothing = Transaction { source: None, fence: None, operations: vec![Operation::TakePosition] };
         self.commit(vec![nothing]).map(drop)
     }
 

@@ -107,7 +107,7 @@ fn a_count_of_a_fenced_off_connection_falls_away() {
     let _newer = fixture.attach("a");
     let count = Operation::CountDrops { reason: DropReason::TooLarge, dropped: Dropped::exactly(1) };
     let fence = Some((older.id, older.epoch));
-    let fenced = outcome(&fixture.store, Transaction { fence, operations: vec![count] });
+    let fenced = outcome(&fixture.store, Transaction { source: None, fence, operations: vec![count] });
     assert!(matches!(fenced, Ok(Outcome::Fenced)));
     assert!(fixture.store.drops().is_empty());
 }

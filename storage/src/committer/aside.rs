@@ -1,0 +1,170 @@
+//! What is set aside: transactions that need a part of the disk that it does not give, and those that stand behind them.
+//!
+//! Whatever else comes is committed. A source relies on its transactions taking effect in the order in which it submitted
+//! them, so one that is set aside keeps back all that its source submits behind it; nobody else notices.
+//!
+//! ```text
+//!                 something needs what the disk does not give
+//!      nothing ────────────────────────────────────────────────→ waits ⟲ tried again, and still not given: a longer pause
+//!         ↑                                                        │     new work of the same source: behind it
+//!         └────────────────────────────────────────────────────────┤
+//!             all of it was given, or is needed no more            │ the store ends: tried once more
+//!                                                                  ↓
+//!                                                               refused
+//! ```
+//!
+//! While something waits the store says that it fails, so that new publishes are refused or held back as for a write that fails.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+
+use crate::shared::Shared;
+use crate::{Epoch, SessionId, Transaction};
+
+use super::Work;
+use super::foresee::{self, Needs, Part};
+use super::persist::pauses;
+use super::queue::Taken;
+
+/// Of the time, an attempt that fails takes no more than one part in so many: a disk may take long to say that it gives nothing.
+const OF_THE_TIME: u32 = 10;
+
+/// A line that transactions stand in: none takes effect before one that stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Line {
+    /// What one source submits.
+    Source(u64),
+    /// What works on one attachment of a session. Behind a take-over another begins.
+    Attachment(SessionId, Epoch),
+}
+
+/// What is set aside, and what it waits for.
+#[derive(Default)]
+pub(crate) struct Aside {
+    /// Transactions, in their order, each with its bytes.
+    work: Vec<(Work, usize)>,
+    /// The lines that they stand in.
+    lines: HashSet<Line, FixedState>,
+    /// What the disk did not give at the last attempt. It is not asked for it again before the next.
+    withheld: BTreeSet<Part>,
+    /// When it is tried again, and how long it is left alone after that; `None`: nothing waits.
+    next: Option<(Instant, Pauses)>,
+    /// What the disk said.
+    reason: String,
+}
+
+type Pauses = Box<dyn Iterator<Item = Duration> + Send>;
+
+/// Gives what of the work can take effect now, with what was aside and has got what it waited for, in order. The rest is set
+/// aside. `at_once`: it is tried again now, whether or not it is time.
+pub(super) fn sort_out(shared: &Shared, mut taken: Taken, at_once: bool) -> Taken {
+    let mut aside = shared.aside.lock();
+    let began = Instant::now();
+    let is_due = aside.next.as_ref().is_some_and(|(at, _)| at_once || *at <= began);
+    if is_due {
+        aside.take_up(&mut taken);
+    }
+    let wanted = foresee::wanted(shared, &mut taken.work);
+    if wanted.is_empty() && aside.next.is_none() {
+        return taken;
+    }
+    if let Some(reason) = foresee::read(shared, &wanted, &mut aside.withheld) {
+        aside.reason = reason;
+    }
+    if !aside.withheld.is_empty() {
+        aside.set_aside(shared, &mut taken);
+    }
+    aside.go_on(shared, is_due, began);
+    taken
+}
+
+impl Aside {
+    /// When it is time to try again; `None`: nothing waits.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.next.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Takes out all that waits, which is not going to take effect any more, and why that is.
+    pub(super) fn abandon(&mut self) -> (Taken, String) {
+        let Aside { work, reason, .. } = std::mem::take(self);
+        let bytes = work.iter().map(|(_, bytes)| bytes).sum();
+        (Taken { work, bytes }, reason)
+    }
+
+    /// Puts all that waits before what is newer.
+    fn take_up(&mut self, taken: &mut Taken) {
+        taken.bytes += self.work.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        let newer = std::mem::replace(&mut taken.work, std::mem::take(&mut self.work));
+        taken.work.extend(newer);
+        self.lines.clear();
+        self.withheld.clear();
+    }
+
+    /// Sets aside what needs something that is withheld, and what stands behind it.
+    fn set_aside(&mut self, shared: &Shared, taken: &mut Taken) {
+        let mut catalog = shared.catalog.lock();
+        for (work, bytes) in std::mem::take(&mut taken.work) {
+            if let Work::Transaction(transaction, _) = &work {
+                let needs = Needs { catalog: &catalog, shared };
+                if self.must_wait(&needs, transaction) {
+                    taken.bytes -= bytes;
+                    self.lines.extend(lines(transaction));
+                    self.work.push((work, bytes));
+                    continue;
+                }
+                foresee::hold_back(shared, &mut catalog, transaction, &self.withheld);
+            }
+            taken.work.push((work, bytes));
+        }
+    }
+
+    fn must_wait(&self, needs: &Needs<'_>, transaction: &Transaction) -> bool {
+        if lines(transaction).any(|line| self.lines.contains(&line)) {
+            return true;
+        }
+        // What is fenced off by now needs nothing.
+        let holds = |(id, epoch): (SessionId, Epoch)| {
+            needs.catalog.sessions.get(&id).is_some_and(|session| session.epoch == epoch)
+        };
+        if !transaction.fence.is_none_or(holds) {
+            return false;
+        }
+        let mut waits = false;
+        needs.of(transaction, &mut |part| waits |= self.withheld.contains(&part));
+        waits
+    }
+
+    /// What follows: when it is tried again, and what is said of it.
+    fn go_on(&mut self, shared: &Shared, was_tried: bool, began: Instant) {
+        if self.work.is_empty() {
+            let waited = std::mem::take(self).next.is_some();
+            if waited {
+                shared.board.set_withheld(None);
+                tracing::warn!("nothing waits any more for what the disk did not give");
+            }
+            return;
+        }
+        let reason = self.reason.as_str();
+        if shared.board.set_withheld(Some(reason.into())) {
+            tracing::error!(
+                reason,
+                "the disk does not give what a transaction needs; it waits, and what its source submits behind it"
+            );
+        }
+        let mut pauses = match self.next.take() {
+            Some(next) if !was_tried => return self.next = Some(next),
+            Some((_, pauses)) => pauses,
+            None => Box::new(pauses(shared)),
+        };
+        let pause = pauses.next().unwrap_or_default().max(began.elapsed() * OF_THE_TIME);
+        self.next = Some((Instant::now() + pause, pauses));
+    }
+}
+
+fn lines(transaction: &Transaction) -> impl Iterator<Item = Line> + use<> {
+    let source = transaction.source.map(Line::Source);
+    let attachment = transaction.fence.map(|(session, epoch)| Line::Attachment(session, epoch));
+    source.into_iter().chain(attachment)
+}
