@@ -20,6 +20,9 @@ use crate::shared::Shared;
 use crate::tail::View as TailView;
 use crate::{DecodeError, Entry, Exchange, LogId, Lsn, Message, ReadError, Reader, SessionId, Span};
 
+#[cfg(test)]
+mod tests;
+
 /// What one pass may yield. It yields at least one message, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -365,27 +368,38 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Goes to the first block behind damage. Gives its last LSN; `None` if there is none.
+    /// Goes to the first block behind damage. Gives its last LSN; `None` if there is none. An error if what is behind cannot be
+    /// read now: nothing tells then how far the damage goes.
     fn pass_over(
         &mut self,
         error: &EngineError,
         open: impl Fn() -> Box<dyn engine::Cursor + 'a>,
-    ) -> Option<Lsn> {
+    ) -> Result<Option<Lsn>, EngineError> {
+        let is_passing = |found: &EngineError| found.kind != FailureKind::Corruption;
+        let mut passing = None;
         let behind = border::find(&self.reached, |key| {
             // One that has met damage goes by where it stands.
             let mut cursor = open();
             cursor.seek(key);
-            cursor.item().is_some() || cursor.status().err().is_none_or(|found| found != *error)
+            let found = cursor.status().err().filter(|_| cursor.item().is_none());
+            passing = passing.take().or_else(|| found.clone().filter(is_passing));
+            found.is_none_or(|found| found != *error)
         });
+        if let Some(passing) = passing {
+            return Err(passing);
+        }
         let Some(behind) = behind else {
             self.exhausted = true;
-            return None;
+            return Ok(None);
         };
         self.cursor = open();
         self.cursor.seek(&behind);
         self.fresh = true;
         self.reached = behind;
-        self.cursor.item().and_then(|(key, _)| keys::parse_block(key)).map(|(_, last)| last)
+        match (self.cursor.item(), self.cursor.status()) {
+            (None, Err(found)) if is_passing(&found) => Err(found),
+            (item, _) => Ok(item.and_then(|(key, _)| keys::parse_block(key)).map(|(_, last)| last)),
+        }
     }
 }
 
@@ -528,7 +542,7 @@ impl<'a> Cursor<'a> {
         match rows.cursor.status() {
             Ok(()) => Ok(Next::End),
             Err(error) if error.kind == FailureKind::Corruption => {
-                let through = rows.pass_over(&error, open).unwrap_or(self.through);
+                let through = rows.pass_over(&error, open)?.unwrap_or(self.through);
                 Ok(Next::Broken(through, error.reason))
             }
             Err(error) => Err(error.into()),
