@@ -233,13 +233,14 @@ fn wills_of_interrupted_connections_are_due_as_keep_alive_grace_and_delay_have_i
                     ..with_will(&fixture, "a", will("due", *delay))
                 },
             );
+            // Nothing counts from an earlier time.
+            let before = fixture.store.clock().now_millis() - 10;
             if how == WillFate::Keep {
                 // An orderly end of the broker, as if its connection had broken with the next start.
                 assert_eq!(wills(&connection.close(&fixture, *session_expiry_interval, how)), none());
                 let all = Operation::PublishDueWills { now_millis: u64::MAX };
                 assert_eq!(wills(&fixture.commit(vec![all])), none());
             }
-            let before = fixture.store.clock().now_millis() - 10;
             let fixture = fixture.reopen();
             let after = fixture.store.clock().now_millis();
             let deadline = fixture.store.next_deadline().expect("a will is due");
