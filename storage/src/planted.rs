@@ -35,11 +35,13 @@ pub enum Fault {
     DropsUncounted,
     /// The expiry of every session that is away counts anew when the store is opened.
     ExpiryAnew,
+    /// Where a log ends is taken for damaged when the disk does not give it.
+    UnreadTakenForDamage,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 8] = [
+    pub const ALL: [Fault; 9] = [
         Fault::AckBeforeCommit,
         Fault::PositionBeforeExchanges,
         Fault::IdentifierAfterMessage,
@@ -48,6 +50,7 @@ impl Fault {
         Fault::GroupEntryLost,
         Fault::DropsUncounted,
         Fault::ExpiryAnew,
+        Fault::UnreadTakenForDamage,
     ];
 
     /// Its name, as `BARNACLE_PLANT` has it.
@@ -61,6 +64,7 @@ impl Fault {
             Fault::GroupEntryLost => "group-entry-lost",
             Fault::DropsUncounted => "drops-uncounted",
             Fault::ExpiryAnew => "expiry-anew",
+            Fault::UnreadTakenForDamage => "unread-taken-for-damage",
         }
     }
 

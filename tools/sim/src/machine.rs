@@ -14,7 +14,9 @@ use barnacle::broker::{Broker, CatchUpRates};
 use barnacle::connection::{self, Surroundings};
 use barnacle::session::{Limits, Methods};
 use barnacle::shutdown::{self, ShutdownTrigger};
-use barnacle_storage::{Crashed, Drops, Fault, Memory, Options, Stepper, Store, Survivors, Trimming};
+use barnacle_storage::{
+    Crashed, DropReason, Drops, Fault, Memory, Options, Stepper, Store, Survivors, Trimming,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -170,6 +172,14 @@ impl Machine {
     /// For how many reads the disk has given nothing since the broker started.
     pub(crate) fn failed_reads(&self) -> u64 {
         self.life.as_ref().map_or(0, |life| life.store.statistics().failed_reads)
+    }
+
+    /// How many parts of logs the broker has found damaged since it started, and how many messages it has dropped for that ever:
+    /// nothing here is.
+    pub(crate) fn damage(&self) -> (u64, u64) {
+        let Some(life) = &self.life else { return (0, 0) };
+        let dropped = life.store.drops().get(DropReason::Damaged).at_most();
+        (life.store.statistics().damaged_ranges, dropped)
     }
 
     /// What the broker says that it has dropped of a stored session's messages.

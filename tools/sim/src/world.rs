@@ -111,6 +111,7 @@ impl World {
         };
         self.pass(millis).await?;
         self.count_failed_reads();
+        self.judge_damage()?;
         if !self.machine.is_up() {
             self.down_for = self.down_for.saturating_sub(1);
             if self.down_for == 0 {
@@ -131,6 +132,14 @@ impl World {
             self.meet(fate).await?;
         }
         Ok(())
+    }
+
+    /// The disk fails, it does not lie: what it has not given is there.
+    fn judge_damage(&self) -> Judged {
+        let (parts, messages) = self.machine.damage();
+        ensure((parts, messages) == (0, 0), || {
+            format!("{parts} parts of logs and {messages} messages pass for damaged, and nothing is")
+        })
     }
 
     fn count_failed_reads(&mut self) {
@@ -289,6 +298,7 @@ impl World {
     async fn judge(&mut self) -> Judged {
         let missing = self.oracle.missing(&self.books());
         ensure(missing.is_empty(), || format!("missing: {missing:#?}"))?;
+        self.judge_damage()?;
         for (reason, what) in [
             (DropReason::SessionLimit, "messages dropped for the limit of a session"),
             (DropReason::GroupLimit, "messages dropped for the limit of a group"),
