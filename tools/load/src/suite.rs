@@ -33,7 +33,7 @@ const ENTRIES: [Entry; 31] = [
     ),
     entry(
         "live-qos2",
-        "compare --rounds 5 -- live --count 200000 --qos 2",
+        "compare --rounds 5 -- live --count 20000 --qos 2",
         "live --count 2000 --qos 2 --protocol 5",
     ),
     // Those that keep messages too, each as it comes.
