@@ -1,93 +1,53 @@
 //! Writes and syncs that fail: nothing is acknowledged before it is kept, and nothing that was acknowledged is lost.
 
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use barnacle_storage::*;
 
+use crate::stepped::{Stepped, submit};
 use crate::support::*;
 
-/// A store on a disk in memory, stepped by hand.
-struct Stepped {
-    memory: Memory,
-    store: Store,
-    stepper: Stepper,
+fn open(memory: &Memory, durability: Durability) -> Stepped {
+    let mut options = Options::in_memory(memory);
+    options.durability = durability;
+    Stepped::open_with(options)
 }
 
-impl Stepped {
-    fn open(memory: &Memory, durability: Durability) -> Stepped {
-        let mut options = Options::in_memory(memory);
-        options.durability = durability;
-        let (store, stepper, _) = Store::open_stepped(options, NOW).expect("the disk is whole");
-        Stepped { memory: memory.clone(), store, stepper }
-    }
+/// A session that subscribes to everything.
+fn attach(stepped: &mut Stepped) -> Client {
+    let client = stepped.attach("client");
+    stepped.subscribe(&client, "#");
+    client
+}
 
-    /// Commits, and gives what became of it: within one turn.
-    fn outcome(
-        &mut self,
-        fence: Option<(SessionId, Epoch)>,
-        operations: Vec<Operation>,
-    ) -> Result<Outcome, CommitError> {
-        let (answer, answered) = mpsc::channel();
-        self.store.submit(Transaction { source: None, fence, operations }, move |outcome| {
-            answer.send(outcome).expect("the test waits");
-        });
-        assert!(self.stepper.commit());
-        answered.try_recv().expect("it is answered in its turn")
-    }
+fn publish_t(stepped: &mut Stepped, payload: &str) -> Lsn {
+    stepped.commit(None, vec![publish(&stepped.store, "t", payload)]).lsn
+}
 
-    fn commit(&mut self, fence: Option<(SessionId, Epoch)>, operations: Vec<Operation>) -> Committed {
-        match self.outcome(fence, operations) {
-            Ok(Outcome::Committed(committed)) => committed,
-            other => panic!("{other:?} instead of Committed"),
-        }
-    }
-
-    /// A session that subscribes to everything.
-    fn attach(&mut self) -> Client {
-        let mut answers = self.commit(None, vec![Operation::Attach(attach("client"))]).answers;
-        let Some(Answer::Attached(attached)) = answers.pop() else { panic!("an Attach is answered") };
-        let session = attached.session.expect("it is stored");
-        let client = Client { id: session.id, epoch: session.epoch, reader: session.reader };
-        let fence = Some((client.id, client.epoch));
-        self.commit(fence, vec![Operation::Subscribe(vec![subscription("#", 1)])]);
-        client
-    }
-
-    fn publish(&mut self, payload: &str) -> Lsn {
-        self.commit(None, vec![publish(&self.store, "t", payload)]).lsn
-    }
-
-    fn read(&self, client: &Client) -> Vec<String> {
-        payloads(&self.store.read(&client.reader, Lsn(0), ALL).expect("the logs are whole"))
-    }
-
-    /// The power is cut, and nothing comes back that was not synced.
-    fn cut_power(self, durability: Durability) -> Stepped {
-        self.memory.crash(Survivors::First(0));
-        Stepped::open(&self.memory, durability)
-    }
+/// The power is cut, and nothing comes back that was not synced.
+fn cut_power(stepped: Stepped) -> Stepped {
+    stepped.memory.crash(Survivors::First(0));
+    Stepped::open(&stepped.memory)
 }
 
 #[test]
 fn whatever_fails_at_whatever_operation_nothing_acknowledged_is_lost() {
     for fault in [Fault::NoSpace, Fault::FailedSync] {
         for operation in 0..14 {
-            let mut stepped = Stepped::open(&Memory::new(), Durability::Fsync);
-            let client = stepped.attach();
+            let mut stepped = open(&Memory::new(), Durability::Fsync);
+            let client = attach(&mut stepped);
             stepped.memory.plan(stepped.memory.operations() + operation, fault);
-            let first = stepped.publish("1").0;
+            let first = publish_t(&mut stepped, "1").0;
             for number in 2..=8_u64 {
-                let lsn = stepped.publish(&number.to_string());
+                let lsn = publish_t(&mut stepped, &number.to_string());
                 assert_eq!(lsn.0, first + number - 1, "an LSN is neither skipped nor used twice");
             }
             let all: Vec<String> = (1..=8).map(|number: u64| number.to_string()).collect();
             assert_eq!(stepped.read(&client), all, "{fault:?} at {operation}");
             assert_eq!((stepped.store.health(), stepped.store.is_full()), (Health::Ok, false));
             assert_eq!(stepped.store.statistics().reopenings, 1, "{fault:?} at {operation}");
-            let stepped = stepped.cut_power(Durability::Fsync);
-            let mut resumed = stepped;
-            let client = resumed.attach();
+            let mut resumed = cut_power(stepped);
+            let client = attach(&mut resumed);
             assert_eq!(resumed.read(&client), all, "{fault:?} at {operation}, after the power came back");
         }
     }
@@ -95,15 +55,15 @@ fn whatever_fails_at_whatever_operation_nothing_acknowledged_is_lost() {
 
 #[test]
 fn a_failure_is_told_to_who_watches_and_ends() {
-    let mut stepped = Stepped::open(&Memory::new(), Durability::Fsync);
-    let client = stepped.attach();
+    let mut stepped = open(&Memory::new(), Durability::Fsync);
+    let client = attach(&mut stepped);
     let (tell, told) = mpsc::channel();
     let store = stepped.store.clone();
     stepped.store.watch_health(std::sync::Arc::new(move || {
         tell.send((store.is_full(), store.health())).expect("the test waits");
     }));
     stepped.memory.plan(stepped.memory.operations(), Fault::FailedSync);
-    stepped.publish("1");
+    publish_t(&mut stepped, "1");
     let (full, health) = told.try_recv().expect("it began");
     assert!(full && matches!(health, Health::Failing { .. }), "{health:?}");
     assert_eq!(told.try_recv().expect("it ended"), (false, Health::Ok));
@@ -113,10 +73,10 @@ fn a_failure_is_told_to_who_watches_and_ends() {
 #[test]
 fn a_weak_mode_that_has_lost_what_it_acknowledged_says_so() {
     let interval = Durability::Interval(std::time::Duration::from_secs(1));
-    let mut stepped = Stepped::open(&Memory::new(), interval);
-    stepped.attach();
+    let mut stepped = open(&Memory::new(), interval);
+    attach(&mut stepped);
     stepped.stepper.sync();
-    stepped.publish("1");
+    publish_t(&mut stepped, "1");
     stepped.memory.plan(stepped.memory.operations(), Fault::FailedSync);
     stepped.stepper.sync();
     let Health::Failed { reason } = stepped.store.health() else { panic!("{:?}", stepped.store.health()) };
@@ -128,22 +88,22 @@ fn a_weak_mode_that_has_lost_what_it_acknowledged_says_so() {
 
 #[test]
 fn a_weak_mode_goes_on_after_a_write_that_found_no_room() {
-    let mut stepped = Stepped::open(&Memory::new(), Durability::Os);
-    let client = stepped.attach();
-    stepped.publish("1");
+    let mut stepped = open(&Memory::new(), Durability::Os);
+    let client = attach(&mut stepped);
+    publish_t(&mut stepped, "1");
     stepped.memory.plan(stepped.memory.operations(), Fault::NoSpace);
-    stepped.publish("2");
+    publish_t(&mut stepped, "2");
     assert_eq!(stepped.read(&client), ["1", "2"]);
     assert_eq!((stepped.store.statistics().reopenings, stepped.store.health()), (1, Health::Ok));
 }
 
 #[test]
 fn a_disk_that_gives_nothing_is_no_damage_and_is_told_of() {
-    let mut stepped = Stepped::open(&Memory::new(), Durability::Fsync);
-    let client = stepped.attach();
-    stepped.publish("1");
-    let mut stepped = stepped.cut_power(Durability::Fsync);
-    let client = Client { reader: stepped.attach().reader, ..client };
+    let mut stepped = open(&Memory::new(), Durability::Fsync);
+    let client = attach(&mut stepped);
+    publish_t(&mut stepped, "1");
+    let mut stepped = cut_power(stepped);
+    let client = Client { reader: attach(&mut stepped).reader, ..client };
     stepped.memory.fail_reads(2);
     for failed in 1..=2 {
         let error = stepped.store.read(&client.reader, Lsn(0), ALL).expect_err("the disk gives nothing");
@@ -186,14 +146,9 @@ fn after_a_crash(memory: &Memory, fill: impl FnOnce(&Fixture)) -> Fixture {
 
 /// Commits while the disk gives nothing for a while: the commit waits, and says so.
 fn commit_waiting(memory: &Memory, fixture: &Fixture, transaction: Transaction) {
-    let (answer, answered) = mpsc::channel();
     memory.fail_reads(u64::MAX);
-    fixture.store.submit(transaction, move |outcome| answer.send(outcome).expect("the test waits"));
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !matches!(fixture.store.health(), Health::Failing { .. }) {
-        assert!(Instant::now() < patience, "it does not say so: {:?}", answered.try_recv());
-        std::thread::yield_now();
-    }
+    let answered = submit(&fixture.store, transaction);
+    until("it does not say so", || matches!(fixture.store.health(), Health::Failing { .. }));
     assert!(fixture.store.is_full(), "publishes are refused or held back");
     assert!(answered.try_recv().is_err(), "it is not done");
     memory.fail_reads(0);

@@ -16,6 +16,7 @@ mod limits;
 mod missing;
 mod reading;
 mod recovery;
+mod stepped;
 mod support;
 mod trimming;
 mod wills;

@@ -1,6 +1,7 @@
 //! A store in a temporary directory, and short ways to say what the tests say.
 
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use barnacle_storage::*;
 use bytes::{Bytes, BytesMut};
@@ -28,6 +29,13 @@ pub(crate) struct Client {
     pub(crate) id: SessionId,
     pub(crate) epoch: Epoch,
     pub(crate) reader: Reader,
+}
+
+impl From<Attached> for Client {
+    fn from(attached: Attached) -> Client {
+        let session = attached.session.expect("it is stored");
+        Client { id: session.id, epoch: session.epoch, reader: session.reader }
+    }
 }
 
 pub(crate) fn fixture() -> Fixture {
@@ -69,9 +77,7 @@ impl Fixture {
 
     /// Attaches with an expiry of an hour.
     pub(crate) fn attach(&self, client_id: &str) -> Client {
-        let attached = self.attached(attach(client_id));
-        let session = attached.session.expect("it is stored");
-        Client { id: session.id, epoch: session.epoch, reader: session.reader }
+        self.attached(attach(client_id)).into()
     }
 
     pub(crate) fn attached(&self, attach: Attach) -> Attached {
@@ -191,6 +197,17 @@ pub(crate) fn exchange(packet_id: u16, entry: &Entry) -> Exchange {
         received: false,
         retain: false,
         subscription_identifiers: vec![],
+    }
+}
+
+/// Awaits a condition that another thread brings about.
+#[track_caller]
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    // Whatever is waited for has come long before.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < patience, "{what}");
+        std::thread::yield_now();
     }
 }
 

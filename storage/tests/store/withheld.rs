@@ -1,107 +1,58 @@
 //! A part of the disk that gives nothing: what needs it waits, and nothing else does.
 
+mod overdue;
+
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::TryRecvError;
+use std::time::Duration;
 
 use barnacle_storage::*;
 use bytes::BytesMut;
 
+use crate::stepped::{Answered, Stepped, submit};
 use crate::support::*;
-
-type Answered = Receiver<Result<Outcome, CommitError>>;
 
 /// Whatever is waited for has come long before.
 const HANG: Duration = Duration::from_secs(60);
-
-/// A store on a disk in memory, stepped by hand.
-struct Stepped {
-    memory: Memory,
-    store: Store,
-    stepper: Stepper,
-}
 
 fn options(memory: &Memory) -> Options {
     // What was read once is not in memory.
     Options { tail_cache_bytes: 0, ..Options::in_memory(memory) }
 }
 
-impl Stepped {
-    fn open(memory: &Memory) -> Stepped {
-        let (store, stepper, _) = Store::open_stepped(options(memory), NOW).expect("the disk is whole");
-        Stepped { memory: memory.clone(), store, stepper }
-    }
-
-    /// A store whose sessions "a" and "b" have got a message each on a topic of their name, opened anew after a crash.
-    fn with_messages() -> (Stepped, Client, Client) {
-        let mut stepped = Stepped::open(&Memory::new());
-        for name in ["a", "b"] {
-            let client = stepped.attach(name);
-            stepped.subscribe(&client, name);
-            stepped.commit(None, vec![publish(&stepped.store, name, "before")]);
-        }
-        let mut stepped = stepped.crash();
-        let (a, b) = (stepped.attach("a"), stepped.attach("b"));
-        (stepped, a, b)
-    }
-
-    fn crash(self) -> Stepped {
-        self.memory.crash(Survivors::First(0));
-        self.memory.give_everything();
-        Stepped::open(&self.memory)
-    }
-
-    fn submit(&self, transaction: Transaction) -> Answered {
-        submit(&self.store, transaction)
-    }
-
-    /// Commits within one turn.
-    fn commit(&mut self, fence: Option<&Client>, operations: Vec<Operation>) -> Committed {
-        let fence = fence.map(|client| (client.id, client.epoch));
-        let answered = self.submit(Transaction { source: None, fence, operations });
-        self.stepper.commit();
-        committed(&answered)
-    }
-
-    fn attach(&mut self, client_id: &str) -> Client {
-        let mut answers = self.commit(None, vec![Operation::Attach(attach(client_id))]).answers;
-        let Some(Answer::Attached(attached)) = answers.pop() else { panic!("an Attach is answered") };
-        let session = attached.session.expect("it is stored");
-        Client { id: session.id, epoch: session.epoch, reader: session.reader }
-    }
-
-    fn subscribe(&mut self, client: &Client, filter: &str) {
-        self.commit(Some(client), vec![Operation::Subscribe(vec![subscription(filter, 1)])]);
-    }
-
-    fn detach(&mut self, client: &Client, will: WillFate) -> Committed {
-        let detach = Detach { session_expiry_interval: HOUR, will, now_millis: NOW };
-        self.commit(Some(client), vec![Operation::Detach(detach)])
-    }
-
-    /// A publish of one source.
-    fn publish(&self, source: u64, topic: &str, payload: &str) -> Answered {
-        let operations = vec![publish(&self.store, topic, payload)];
-        self.submit(Transaction { source: Some(source), fence: None, operations })
-    }
-
-    fn read(&self, client: &Client) -> Vec<String> {
-        let pass = self.store.read(&client.reader, Lsn(0), ALL).expect("the logs are whole");
-        assert_eq!(pass.damaged, []);
-        payloads(&pass)
-    }
-
-    fn fails(&self) -> bool {
-        let fails = matches!(self.store.health(), Health::Failing { .. });
-        assert_eq!(self.store.is_full(), fails, "publishes are refused or held back while it fails");
-        fails
-    }
+fn open(memory: &Memory) -> Stepped {
+    Stepped::open_with(options(memory))
 }
 
-fn submit(store: &Store, transaction: Transaction) -> Answered {
-    let (answer, answered) = mpsc::channel();
-    store.submit(transaction, move |outcome| drop(answer.send(outcome)));
-    answered
+/// A store whose sessions "a" and "b" have got a message each on a topic of their name, opened anew after a crash.
+fn with_messages() -> (Stepped, Client, Client) {
+    let mut stepped = open(&Memory::new());
+    for name in ["a", "b"] {
+        let client = stepped.attach(name);
+        stepped.subscribe(&client, name);
+        stepped.commit(None, vec![publish(&stepped.store, name, "before")]);
+    }
+    let mut stepped = crash(stepped);
+    let (a, b) = (stepped.attach("a"), stepped.attach("b"));
+    (stepped, a, b)
+}
+
+fn crash(stepped: Stepped) -> Stepped {
+    stepped.memory.crash(Survivors::First(0));
+    stepped.memory.give_everything();
+    open(&stepped.memory)
+}
+
+/// A publish of one source.
+fn publish_from(stepped: &Stepped, source: u64, topic: &str, payload: &str) -> Answered {
+    let operations = vec![publish(&stepped.store, topic, payload)];
+    stepped.submit(Transaction { source: Some(source), fence: None, operations })
+}
+
+fn fails(stepped: &Stepped) -> bool {
+    let fails = matches!(stepped.store.health(), Health::Failing { .. });
+    assert_eq!(stepped.store.is_full(), fails, "publishes are refused or held back while it fails");
+    fails
 }
 
 fn own_log(client: &Client) -> Withheld {
@@ -121,15 +72,6 @@ fn waits(answered: &Answered) {
     assert!(matches!(answered.try_recv(), Err(TryRecvError::Empty)), "it is answered");
 }
 
-/// Awaits a condition that another thread brings about.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let patience = Instant::now() + HANG;
-    while !holds() {
-        assert!(Instant::now() < patience, "{what}");
-        std::thread::yield_now();
-    }
-}
-
 fn will(topic: &str, payload: &str, delay_interval: u32) -> Will {
     Will { message: message(topic, payload), delay_interval, message_expiry_interval: None }
 }
@@ -140,17 +82,17 @@ fn wills(committed: &Committed) -> Vec<String> {
 
 #[test]
 fn what_needs_a_part_that_the_disk_does_not_give_waits_and_nothing_else_does() {
-    let (mut stepped, a, b) = Stepped::with_messages();
+    let (mut stepped, a, b) = with_messages();
     stepped.memory.withhold(own_log(&a));
-    let late = stepped.publish(1, "a", "late");
+    let late = publish_from(&stepped, 1, "a", "late");
     stepped.stepper.commit();
     waits(&late);
-    assert!(stepped.fails());
+    assert!(fails(&stepped));
     let bytes = stepped.store.pending_bytes();
     assert!(bytes > 0, "what waits counts");
 
     // Everybody else goes on.
-    let other = stepped.publish(2, "b", "other");
+    let other = publish_from(&stepped, 2, "b", "other");
     stepped.stepper.commit();
     committed(&other);
     stepped.subscribe(&b, "more");
@@ -162,17 +104,17 @@ fn what_needs_a_part_that_the_disk_does_not_give_waits_and_nothing_else_does() {
     // And so does the session whose log it is, but for what is in it.
     stepped.subscribe(&a, "more");
     waits(&late);
-    assert!(stepped.fails());
+    assert!(fails(&stepped));
     assert_eq!(stepped.store.pending_bytes(), bytes);
 
     stepped.memory.give_everything();
     stepped.stepper.commit();
     committed(&late);
-    assert!(!stepped.fails());
+    assert!(!fails(&stepped));
     assert_eq!((stepped.store.pending_bytes(), stepped.store.statistics().damaged_ranges), (0, 0));
     assert!(!stepped.stepper.commit(), "nothing waits any more");
     assert_eq!(stepped.read(&a), ["before", "late"]);
-    let mut stepped = stepped.crash();
+    let mut stepped = crash(stepped);
     let (a, b) = (stepped.attach("a"), stepped.attach("b"));
     assert_eq!(
         (stepped.read(&a), stepped.read(&b)),
@@ -182,7 +124,7 @@ fn what_needs_a_part_that_the_disk_does_not_give_waits_and_nothing_else_does() {
 
 #[test]
 fn what_one_source_submits_behind_stays_behind() {
-    let (mut stepped, a, b) = Stepped::with_messages();
+    let (mut stepped, a, b) = with_messages();
     stepped.memory.withhold(own_log(&a));
     // A transaction of a session without a source stands in the line of its attachment.
     let fence = Some((b.id, b.epoch));
@@ -190,19 +132,19 @@ fn what_one_source_submits_behind_stays_behind() {
         let operations = vec![publish(&stepped.store, topic, payload)];
         stepped.submit(Transaction { source: None, fence, operations })
     };
-    let (first, behind) = (stepped.publish(1, "a", "1"), stepped.publish(1, "b", "2"));
+    let (first, behind) = (publish_from(&stepped, 1, "a", "1"), publish_from(&stepped, 1, "b", "2"));
     let (of_b, behind_it) = (of_b(&stepped, "a", "3"), of_b(&stepped, "b", "4"));
-    let other = stepped.publish(2, "b", "other");
+    let other = publish_from(&stepped, 2, "b", "other");
     stepped.stepper.commit();
     let other = committed(&other);
-    let much_later = stepped.publish(1, "b", "5");
-    let another = stepped.publish(2, "b", "another");
+    let much_later = publish_from(&stepped, 1, "b", "5");
+    let another = publish_from(&stepped, 2, "b", "another");
     stepped.stepper.commit();
     let another = committed(&another);
     [&first, &behind, &of_b, &behind_it, &much_later].into_iter().for_each(waits);
 
     stepped.memory.give_everything();
-    let newest = stepped.publish(1, "b", "6");
+    let newest = publish_from(&stepped, 1, "b", "6");
     stepped.stepper.commit();
     let lsns = [first, behind, of_b, behind_it, much_later, newest].map(|answered| committed(&answered).lsn);
     assert!(lsns.is_sorted() && other.lsn < another.lsn && another.lsn < lsns[0], "{lsns:?}");
@@ -213,15 +155,15 @@ fn what_one_source_submits_behind_stays_behind() {
 /// A filter that another session holds as well has a log of its own from then on.
 #[test]
 fn what_is_led_elsewhere_meanwhile_waits_no_longer() {
-    let (mut stepped, a, b) = Stepped::with_messages();
+    let (mut stepped, a, b) = with_messages();
     stepped.memory.withhold(own_log(&a));
-    let late = stepped.publish(1, "a", "late");
+    let late = publish_from(&stepped, 1, "a", "late");
     stepped.stepper.commit();
     waits(&late);
     stepped.subscribe(&b, "a");
     stepped.stepper.commit();
     committed(&late);
-    assert!(!stepped.fails());
+    assert!(!fails(&stepped));
     assert_eq!(stepped.store.pending_bytes(), 0);
     stepped.memory.give_everything();
     assert_eq!(stepped.read(&a), ["before", "late"]);
@@ -230,7 +172,7 @@ fn what_is_led_elsewhere_meanwhile_waits_no_longer() {
 
 #[test]
 fn a_take_over_overtakes_what_the_old_connection_has_aside() {
-    let (mut stepped, a, b) = Stepped::with_messages();
+    let (mut stepped, a, b) = with_messages();
     stepped.memory.withhold(own_log(&a));
     let operations = vec![publish(&stepped.store, "a", "never acknowledged")];
     let transaction = Transaction { source: Some(7), fence: Some((b.id, b.epoch)), operations };
@@ -245,7 +187,7 @@ fn a_take_over_overtakes_what_the_old_connection_has_aside() {
     stepped.stepper.commit();
     committed(&taken);
     assert!(matches!(old.try_recv(), Ok(Ok(Outcome::Fenced))), "it needs nothing any more");
-    assert!(!stepped.fails());
+    assert!(!fails(&stepped));
     stepped.memory.give_everything();
     assert_eq!(
         (stepped.read(&a), stepped.read(&new)),
@@ -256,15 +198,16 @@ fn a_take_over_overtakes_what_the_old_connection_has_aside() {
 #[test]
 fn what_is_aside_when_the_store_is_closed_is_tried_once_more_and_else_refused() {
     for given in [true, false] {
-        let (mut stepped, a, _) = Stepped::with_messages();
+        let (mut stepped, a, _) = with_messages();
         stepped.memory.withhold(own_log(&a));
-        let (late, behind) = (stepped.publish(1, "a", "late"), stepped.publish(1, "b", "behind"));
+        let (late, behind) =
+            (publish_from(&stepped, 1, "a", "late"), publish_from(&stepped, 1, "b", "behind"));
         stepped.stepper.commit();
         waits(&late);
         if given {
             stepped.memory.give_everything();
         }
-        let other = stepped.publish(2, "b", "other");
+        let other = publish_from(&stepped, 2, "b", "other");
         let Stepped { memory, store, stepper } = stepped;
         drop(stepper);
         let closed = store.close();
@@ -283,7 +226,7 @@ fn what_is_aside_when_the_store_is_closed_is_tried_once_more_and_else_refused() 
             }
         }
         memory.give_everything();
-        let mut stepped = Stepped::open(&memory);
+        let mut stepped = open(&memory);
         let a = stepped.attach("a");
         assert_eq!(stepped.read(&a), if given { vec!["before", "late"] } else { vec!["before"] });
     }
@@ -292,7 +235,7 @@ fn what_is_aside_when_the_store_is_closed_is_tried_once_more_and_else_refused() 
 /// A store with threads: nothing has to come for it to be tried again.
 #[test]
 fn it_is_tried_again_by_itself_and_a_store_that_is_dropped_leaves_nobody_waiting() {
-    let (stepped, _, _) = Stepped::with_messages();
+    let (stepped, _, _) = with_messages();
     let Stepped { memory, store, stepper } = stepped;
     drop((store, stepper));
     let (store, _) = Store::open(options(&memory)).expect("the disk is whole");
@@ -334,80 +277,13 @@ fn it_is_tried_again_by_itself_and_a_store_that_is_dropped_leaves_nobody_waiting
     assert!(answered.is_err(), "{answered:?}");
 }
 
-#[test]
-fn a_will_for_a_log_that_is_withheld_waits_and_others_are_published() {
-    let memory = Memory::new();
-    let mut stepped = Stepped::open(&memory);
-    let due = NOW + 60_000;
-    for name in ["a", "b"] {
-        let client = stepped.attach(name);
-        stepped.subscribe(&client, name);
-        stepped.commit(None, vec![publish(&stepped.store, name, "before")]);
-        let will = Some(will(name, &format!("will for {name}"), 60));
-        let attach = Attach { will, ..attach(&format!("will of {name}")) };
-        let mut answers = stepped.commit(None, vec![Operation::Attach(attach)]).answers;
-        let Some(Answer::Attached(attached)) = answers.pop() else { panic!("an Attach is answered") };
-        let session = attached.session.expect("it is stored");
-        let client = Client { id: session.id, epoch: session.epoch, reader: session.reader };
-        stepped.detach(&client, WillFate::Publish);
-    }
-    let mut stepped = stepped.crash();
-    let (a, b) = (stepped.attach("a"), stepped.attach("b"));
-    stepped.memory.withhold(own_log(&a));
-    let publish = |stepped: &mut Stepped, now_millis| {
-        let operations =
-            vec![Operation::PublishDueWills { now_millis }, Operation::ExpireSessions { now_millis }];
-        stepped.commit(None, operations)
-    };
-    assert_eq!(stepped.store.next_deadline(), Some(due));
-    assert_eq!(wills(&publish(&mut stepped, due)), ["will for b"]);
-    assert!(!stepped.fails(), "nobody waits but the will");
-    assert_eq!(stepped.store.next_deadline(), Some(due + 1000), "it is tried again, and not all the time");
-    assert_eq!(publish(&mut stepped, due + 999).wills, []);
-    assert_eq!(publish(&mut stepped, due + 1000).wills, []);
-    assert_eq!(stepped.store.next_deadline(), Some(due + 2000));
-    stepped.memory.give_everything();
-    assert_eq!(wills(&publish(&mut stepped, due + 2000)), ["will for a"]);
-    assert_eq!(publish(&mut stepped, due + 3000).wills, []);
-    assert_eq!(stepped.read(&a), ["before", "will for a"]);
-    assert_eq!(stepped.read(&b), ["before", "will for b"]);
-    assert_eq!(stepped.store.statistics().damaged_ranges, 0);
-}
-
-#[test]
-fn a_store_opens_with_a_will_overdue_for_a_log_that_is_withheld() {
-    let (mut stepped, a, _) = Stepped::with_messages();
-    let attach = Attach { will: Some(will("a", "overdue", 60)), ..attach("with a will") };
-    let mut answers = stepped.commit(None, vec![Operation::Attach(attach)]).answers;
-    let Some(Answer::Attached(attached)) = answers.pop() else { panic!("an Attach is answered") };
-    let session = attached.session.expect("it is stored");
-    let client = Client { id: session.id, epoch: session.epoch, reader: session.reader };
-    stepped.detach(&client, WillFate::Publish);
-    let Stepped { memory, store, stepper } = stepped;
-    memory.crash(Survivors::First(0));
-    drop((store, stepper));
-    memory.withhold(own_log(&a));
-    let now_millis = NOW + 120_000;
-    let (store, stepper, _) =
-        Store::open_stepped(options(&memory), now_millis).expect("it opens all the same");
-    let mut stepped = Stepped { memory, store, stepper };
-    assert_eq!(stepped.store.next_deadline(), Some(now_millis + 1000));
-    stepped.memory.give_everything();
-    let operations = vec![Operation::PublishDueWills { now_millis: now_millis + 1000 }];
-    assert_eq!(wills(&stepped.commit(None, operations)), ["overdue"]);
-    let a = stepped.attach("a");
-    assert_eq!(stepped.read(&a), ["before", "overdue"]);
-    assert_eq!(stepped.store.statistics().damaged_ranges, 0);
-}
-
 /// Wills of connections that end: with their session, by a take-over and by a Clean Start.
 #[test]
 fn whoever_publishes_a_will_for_a_log_that_is_withheld_waits() {
     for case in ["end", "take-over", "clean start"] {
-        let (mut stepped, a, b) = Stepped::with_messages();
+        let (mut stepped, a, b) = with_messages();
         let attach = Attach { will: Some(will("a", "will", 0)), ..attach("mortal") };
-        let mut answers = stepped.commit(None, vec![Operation::Attach(attach.clone())]).answers;
-        let Some(Answer::Attached(attached)) = answers.pop() else { panic!("an Attach is answered") };
+        let attached = stepped.attached(attach.clone());
         stepped.memory.withhold(own_log(&a));
         let transaction = match case {
             "end" => {
@@ -425,7 +301,7 @@ fn whoever_publishes_a_will_for_a_log_that_is_withheld_waits() {
             }
         };
         let ends = stepped.submit(transaction);
-        let other = stepped.publish(2, "b", "other");
+        let other = publish_from(&stepped, 2, "b", "other");
         stepped.stepper.commit();
         committed(&other);
         waits(&ends);
@@ -442,7 +318,7 @@ const JOBS: &str = "$share/workers/jobs";
 /// A session that ends gives back what it had taken, from the copy that it has.
 #[test]
 fn what_goes_back_to_a_group_waits_for_its_copy_and_is_not_lost() {
-    let mut stepped = Stepped::open(&Memory::new());
+    let mut stepped = open(&Memory::new());
     let (one, two) = (stepped.attach("one"), stepped.attach("two"));
     for client in [&one, &two] {
         stepped.subscribe(client, JOBS);
@@ -468,14 +344,14 @@ fn what_goes_back_to_a_group_waits_for_its_copy_and_is_not_lost() {
     stepped.memory.withhold(Withheld::Held(one.id, 1));
     let fence = Some((one.id, one.epoch));
     let ends = stepped.submit(Transaction { source: Some(1), fence, operations: vec![Operation::End] });
-    let other = stepped.publish(2, "jobs", "more");
+    let other = publish_from(&stepped, 2, "jobs", "more");
     stepped.stepper.commit();
     committed(&other);
     waits(&ends);
     stepped.memory.give_everything();
     stepped.stepper.commit();
     committed(&ends);
-    let mut stepped = stepped.crash();
+    let mut stepped = crash(stepped);
     stepped.attach("two");
     assert_eq!(texts(&pull(&stepped, 2)), ["more", "work"]);
 }
@@ -495,7 +371,7 @@ fn turn_meanwhile(stepped: Stepped) -> Stepped {
     memory.give_everything();
     let stepper = turns.join().expect("no panic");
     let stepped = Stepped { memory, store, stepper };
-    assert!(!stepped.fails());
+    assert!(!fails(&stepped));
     assert_eq!(stepped.store.statistics().damaged_ranges, 0, "what was not given is no damage");
     stepped
 }
@@ -503,17 +379,17 @@ fn turn_meanwhile(stepped: Stepped) -> Stepped {
 /// Who subscribes in the same batch gets the message as well, into a log that nothing had asked for.
 #[test]
 fn an_end_that_could_not_be_foreseen_is_waited_for_and_never_given_up() {
-    let (stepped, a, _) = Stepped::with_messages();
+    let (stepped, a, _) = with_messages();
     stepped.memory.withhold(own_log(&a));
     let operations = vec![Operation::Subscribe(vec![subscription("new", 1)])];
     let fence = Some((a.id, a.epoch));
     let subscribes = stepped.submit(Transaction { source: Some(1), fence, operations });
-    let messages = ["1", "2"].map(|payload| stepped.publish(2, "new", payload));
+    let messages = ["1", "2"].map(|payload| publish_from(&stepped, 2, "new", payload));
     let stepped = turn_meanwhile(stepped);
     committed(&subscribes);
     messages.iter().for_each(|message| drop(committed(message)));
     assert_eq!(stepped.read(&a), ["before", "1", "2"]);
-    let mut stepped = stepped.crash();
+    let mut stepped = crash(stepped);
     stepped.commit(None, vec![publish(&stepped.store, "new", "3")]);
     let a = stepped.attach("a");
     assert_eq!(stepped.read(&a), ["before", "1", "2", "3"]);
@@ -524,7 +400,7 @@ fn an_end_that_could_not_be_foreseen_is_waited_for_and_never_given_up() {
 /// An exchange begins with a message that was read before its log was left.
 #[test]
 fn a_message_of_a_log_that_was_left_is_waited_for_and_never_given_up() {
-    let mut stepped = Stepped::open(&Memory::new());
+    let mut stepped = open(&Memory::new());
     let (a, b) = (stepped.attach("a"), stepped.attach("b"));
     for client in [&a, &b] {
         stepped.subscribe(client, "both");
@@ -541,7 +417,7 @@ fn a_message_of_a_log_that_was_left_is_waited_for_and_never_given_up() {
     let mut stepped = turn_meanwhile(stepped);
     committed(&saves);
     stepped.commit(Some(&b), vec![Operation::Unsubscribe(vec!["both".into()])]);
-    let stepped = stepped.crash();
+    let stepped = crash(stepped);
     let found = stepped.store.read_exchange(a.id, &exchange).expect("readable").expect("it is kept");
     assert_eq!(text(&found), "begun");
 }
@@ -549,7 +425,7 @@ fn a_message_of_a_log_that_was_left_is_waited_for_and_never_given_up() {
 /// A limit that cannot count what an unreadable log has had is no reason to give the log up.
 #[test]
 fn a_store_with_limits_opens_and_gives_nothing_up_while_a_log_is_withheld() {
-    let (stepped, a, _) = Stepped::with_messages();
+    let (stepped, a, _) = with_messages();
     let Stepped { memory, store, stepper } = stepped;
     memory.crash(Survivors::First(0));
     drop((store, stepper));
@@ -559,7 +435,7 @@ fn a_store_with_limits_opens_and_gives_nothing_up_while_a_log_is_withheld() {
     let options = Options { limits, ..options(&memory) };
     let (store, stepper, _) = Store::open_stepped(options, NOW).expect("it opens all the same");
     let mut stepped = Stepped { memory, store, stepper };
-    let late = stepped.publish(1, "a", "late");
+    let late = publish_from(&stepped, 1, "a", "late");
     stepped.stepper.commit();
     waits(&late);
     stepped.memory.give_everything();
