@@ -30,7 +30,7 @@ pub enum Operation {
     End,
     /// Ends detached sessions whose expiry has passed at `now_millis`, and publishes their wills: a bounded number, the
     /// longest overdue first; see [`crate::Store::next_deadline`] for whether there are more. Those for whom the disk does not give
-    /// what is needed are left alone for a second.
+    /// what is needed are left alone for a second at least.
     ExpireSessions {
         /// Milliseconds since the Unix epoch, on the store's clock.
         now_millis: u64,

@@ -22,13 +22,13 @@ pub(crate) struct HeldBack {
 }
 
 impl HeldBack {
-    /// These wait for a while from now on.
-    pub(crate) fn add(&mut self, sessions: impl IntoIterator<Item = SessionId>, now_millis: u64) {
+    /// One more waits from now on: until the others may go, if there are any, and for so long at least.
+    pub(crate) fn add(&mut self, session: SessionId, now_millis: u64, at_least_millis: u64) {
         self.let_go(now_millis);
-        let before = self.sessions.len();
-        self.sessions.extend(sessions);
-        if self.sessions.len() > before {
-            self.until_millis = now_millis.saturating_add(AGAIN_AFTER_MILLIS);
+        let is_first = self.sessions.is_empty();
+        if self.sessions.insert(session) {
+            let millis = if is_first { at_least_millis.max(AGAIN_AFTER_MILLIS) } else { at_least_millis };
+            self.until_millis = self.until_millis.max(now_millis.saturating_add(millis));
         }
     }
 
@@ -95,5 +95,32 @@ impl Catalog {
     fn due(&self, deadlines: &BTreeSet<(u64, SessionId)>, now_millis: u64) -> Vec<SessionId> {
         let due = deadlines.iter().take_while(|(deadline, _)| *deadline <= now_millis).map(|(_, id)| *id);
         due.filter(|id| !self.held_back.has(*id, now_millis)).take(AT_ONCE).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_joins_those_that_wait_does_not_have_them_wait_longer() {
+        let mut held_back = HeldBack::default();
+        for session in 0..10 {
+            held_back.add(SessionId(session), 100 * session, 0);
+        }
+        assert!((0..10).all(|session| held_back.has(SessionId(session), 999)));
+        held_back.let_go(1_000);
+        assert!(!(0..10).any(|session| held_back.has(SessionId(session), 1_000)));
+        held_back.add(SessionId(1), 1_500, 0);
+        assert!(held_back.has(SessionId(1), 2_499) && !held_back.has(SessionId(1), 2_500));
+    }
+
+    #[test]
+    fn what_takes_long_to_be_found_withheld_is_left_alone_for_longer() {
+        let mut held_back = HeldBack::default();
+        held_back.add(SessionId(1), 0, 0);
+        held_back.add(SessionId(2), 100, 55_000);
+        assert!([1, 2].into_iter().all(|session| held_back.has(SessionId(session), 55_099)));
+        assert!(!held_back.has(SessionId(2), 55_100));
     }
 }

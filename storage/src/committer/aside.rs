@@ -29,7 +29,7 @@ use super::persist::pauses;
 use super::queue::Taken;
 
 /// Of the time, an attempt that fails takes no more than one part in so many: a disk may take long to say that it gives nothing.
-const OF_THE_TIME: u32 = 10;
+pub(super) const OF_THE_TIME: u32 = 10;
 
 /// A line that transactions stand in: none takes effect before one that stands before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,8 +66,15 @@ pub(super) fn sort_out(shared: &Shared, mut taken: Taken, at_once: bool) -> Take
     if is_due {
         aside.take_up(&mut taken);
     }
+    for (work, _) in &taken.work {
+        if let Work::Transaction(transaction, _) = work
+            && let Some(reason) = foresee::hold_back(shared, transaction, &mut aside.withheld)
+        {
+            aside.reason = reason;
+        }
+    }
     let wanted = foresee::wanted(shared, &mut taken.work);
-    if wanted.is_empty() && aside.next.is_none() {
+    if wanted.is_empty() && aside.withheld.is_empty() && aside.next.is_none() {
         return taken;
     }
     if let Some(reason) = foresee::read(shared, &wanted, &mut aside.withheld) {
@@ -104,19 +111,18 @@ impl Aside {
 
     /// Sets aside what needs something that is withheld, and what stands behind it.
     fn set_aside(&mut self, shared: &Shared, taken: &mut Taken) {
-        let mut catalog = shared.catalog.lock();
+        let catalog = shared.catalog.lock();
+        let needs = Needs { catalog: &catalog, shared };
         for (work, bytes) in std::mem::take(&mut taken.work) {
-            if let Work::Transaction(transaction, _) = &work {
-                let needs = Needs { catalog: &catalog, shared };
-                if self.must_wait(&needs, transaction) {
-                    taken.bytes -= bytes;
-                    self.lines.extend(lines(transaction));
-                    self.work.push((work, bytes));
-                    continue;
-                }
-                foresee::hold_back(shared, &mut catalog, transaction, &self.withheld);
+            if let Work::Transaction(transaction, _) = &work
+                && self.must_wait(&needs, transaction)
+            {
+                taken.bytes -= bytes;
+                self.lines.extend(lines(transaction));
+                self.work.push((work, bytes));
+            } else {
+                taken.work.push((work, bytes));
             }
-            taken.work.push((work, bytes));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::statistics::add;
 use crate::{Detach, LogId, Lsn, Operation, Publish, ReadError, SessionId, Transaction, Will, WillFate};
 
 use super::Work;
+use super::aside::OF_THE_TIME;
 
 /// A part of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +31,7 @@ pub(super) enum Part {
     Copy(SessionId, u16),
 }
 
-/// All that some work needs. Publishes that were routed before subscriptions changed are routed again for it.
+/// All that some work needs, but for deadlines. Publishes that were routed before subscriptions changed are routed again for it.
 pub(super) fn wanted(shared: &Shared, work: &mut [(Work, usize)]) -> BTreeSet<Part> {
     let version = shared.routes.read().version;
     let catalog = shared.catalog.lock();
@@ -46,7 +47,6 @@ pub(super) fn wanted(shared: &Shared, work: &mut [(Work, usize)]) -> BTreeSet<Pa
             }
         }
         needs.of(transaction, &mut |part| wanted.extend([part]));
-        needs.of_deadlines(transaction, &mut |_, _, part| wanted.extend([part]));
     }
     wanted
 }
@@ -99,22 +99,47 @@ pub(super) fn passing<T>(shared: &Shared, read: &Result<T, ReadError>) -> Option
     Some(reason.to_owned())
 }
 
-/// Has the sessions wait whose deadlines need what the disk does not give.
+/// Has the sessions wait whose deadlines need what the disk does not give; what that is, is added to `withheld`. Why the last of
+/// it was not given.
+///
+/// Where some are held back, others come to be looked after in their place, so it goes on until there is nobody to hold back:
+/// what one of them needed unforeseen, everybody would wait for.
 pub(super) fn hold_back(
     shared: &Shared,
-    catalog: &mut Catalog,
     transaction: &Transaction,
-    withheld: &BTreeSet<Part>,
-) {
-    let mut held_back = Vec::new();
-    let needs = Needs { catalog, shared };
-    needs.of_deadlines(transaction, &mut |session, now_millis, part| {
-        if withheld.contains(&part) {
-            held_back.push((session, now_millis));
+    withheld: &mut BTreeSet<Part>,
+) -> Option<String> {
+    let is_of_deadlines = |operation: &Operation| {
+        matches!(operation, Operation::PublishDueWills { .. } | Operation::ExpireSessions { .. })
+    };
+    if !transaction.operations.iter().any(is_of_deadlines) {
+        return None;
+    }
+    let began_millis = shared.clock.now_millis();
+    let mut why = None;
+    loop {
+        let mut needed = Vec::new();
+        let catalog = shared.catalog.lock();
+        let needs = Needs { catalog: &catalog, shared };
+        needs.of_deadlines(transaction, &mut |session, now_millis, part| {
+            needed.push((session, now_millis, part));
+        });
+        drop(catalog);
+        if needed.is_empty() {
+            return why;
         }
-    });
-    for (session, now_millis) in held_back {
-        catalog.held_back.add([session], now_millis);
+        why = read(shared, &needed.iter().map(|(_, _, part)| *part).collect(), withheld).or(why);
+        needed.retain(|(_, _, part)| withheld.contains(part));
+        if needed.is_empty() {
+            return why;
+        }
+        // A disk may take long to say that it gives nothing.
+        let took_millis = shared.clock.now_millis().saturating_sub(began_millis);
+        let rest_millis = took_millis.saturating_mul(u64::from(OF_THE_TIME));
+        let mut catalog = shared.catalog.lock();
+        for (session, now_millis, _) in needed {
+            catalog.held_back.add(session, now_millis, took_millis.saturating_add(rest_millis));
+        }
     }
 }
 
@@ -123,14 +148,7 @@ pub(crate) fn hold_back_overdue(shared: &Shared, now_millis: u64) {
     let operations =
         vec![Operation::PublishDueWills { now_millis }, Operation::ExpireSessions { now_millis }];
     let transaction = Transaction { operations, ..Transaction::default() };
-    let (mut wanted, mut withheld) = (BTreeSet::new(), BTreeSet::new());
-    let needs = |catalog: &Catalog, need: &mut dyn FnMut(SessionId, u64, Part)| {
-        Needs { catalog, shared }.of_deadlines(&transaction, need);
-    };
-    needs(&shared.catalog.lock(), &mut |_, _, part| wanted.extend([part]));
-    if read(shared, &wanted, &mut withheld).is_some() {
-        hold_back(shared, &mut shared.catalog.lock(), &transaction, &withheld);
-    }
+    hold_back(shared, &transaction, &mut BTreeSet::new());
 }
 
 /// What operations need, as the catalog stands.

@@ -1,8 +1,12 @@
 //! Deadlines that need a part of the disk that gives nothing: they wait, and others are met.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
 use barnacle_storage::*;
 
-use super::{crash, fails, open, options, own_log, will, wills, with_messages};
+use super::{committed, crash, fails, open, options, own_log, will, wills, with_messages};
 use crate::stepped::Stepped;
 use crate::support::*;
 
@@ -64,4 +68,92 @@ fn a_store_opens_with_a_will_overdue_for_a_log_that_is_withheld() {
     let a = stepped.attach("a");
     assert_eq!(stepped.read(&a), ["before", "overdue"]);
     assert_eq!(stepped.store.statistics().damaged_ranges, 0);
+}
+
+/// More sessions than one transaction looks after, each with a will for the log of "a" that is due in a minute, and one with a will
+/// for that of "b" behind them.
+fn with_many_wills() -> (Stepped, Client) {
+    let (mut stepped, a, _) = with_messages();
+    let wills = std::iter::repeat_n(will("a", "will for a", 60), MANY).chain([will("b", "will for b", 61)]);
+    for (number, will) in wills.enumerate() {
+        let attach = Attach { will: Some(will), ..attach(&format!("mortal {number}")) };
+        let client = stepped.attached(attach).into();
+        stepped.detach(&client, WillFate::Publish);
+    }
+    (stepped, a)
+}
+
+const MANY: usize = 1_200;
+
+/// Publishes the wills that wait, and sees that none is missing.
+fn publish_many_wills(mut stepped: Stepped, now_millis: u64) {
+    stepped.memory.give_everything();
+    let mut publish = || wills(&stepped.commit(None, vec![Operation::PublishDueWills { now_millis }])).len();
+    assert_eq!([publish(), publish(), publish()], [1_000, MANY - 1_000, 0]);
+    let (a, b) = (stepped.attach("a"), stepped.attach("b"));
+    assert_eq!((stepped.read(&a).len(), stepped.read(&b).len()), (1 + MANY, 2));
+    assert_eq!(stepped.store.statistics().damaged_ranges, 0);
+}
+
+/// Those who take the place of others that are held back need what is withheld as well.
+#[test]
+fn more_wills_for_a_log_that_is_withheld_than_one_transaction_publishes_hold_up_nobody() {
+    let (stepped, a) = with_many_wills();
+    let stepped = crash(stepped);
+    stepped.memory.withhold(own_log(&a));
+    let now_millis = NOW + 61_000;
+    let operations = vec![Operation::PublishDueWills { now_millis }];
+    let answered = stepped.submit(Transaction { operations, ..Transaction::default() });
+    let Stepped { memory, store, mut stepper } = stepped;
+    let turn = std::thread::spawn(move || {
+        stepper.commit();
+        stepper
+    });
+    until("it does nothing", || turn.is_finished() || store.statistics().failed_reads > 100);
+    let is_done = turn.is_finished();
+    memory.give_everything();
+    let stepper = turn.join().expect("no panic");
+    assert!(is_done, "everybody waits for what only wills need");
+    assert_eq!(wills(&committed(&answered)), ["will for b"]);
+    assert_eq!(store.statistics().failed_reads, 1, "what is known to be withheld is not asked for again");
+    publish_many_wills(Stepped { memory, store, stepper }, now_millis + 1000);
+}
+
+#[test]
+fn a_store_opens_with_more_wills_overdue_than_one_transaction_publishes() {
+    let (stepped, a) = with_many_wills();
+    let Stepped { memory, store, stepper } = stepped;
+    memory.crash(Survivors::First(0));
+    drop((store, stepper));
+    memory.withhold(own_log(&a));
+    let now_millis = NOW + 120_000;
+    let (store, stepper, _) =
+        Store::open_stepped(options(&memory), now_millis).expect("it opens all the same");
+    publish_many_wills(Stepped { memory, store, stepper }, now_millis + 1000);
+}
+
+/// By a clock that goes on by a second whenever it is looked at.
+#[test]
+fn a_disk_that_takes_long_to_say_nothing_is_seldom_asked_for_what_a_will_needs() {
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let (mut stepped, a, _) = with_messages();
+    let attach = Attach { will: Some(will("a", "will", HOUR / 2)), ..attach("mortal") };
+    let client = stepped.attached(attach).into();
+    stepped.detach(&client, WillFate::Publish);
+    let Stepped { memory, store, stepper } = stepped;
+    memory.crash(Survivors::First(0));
+    drop((store, stepper));
+    memory.withhold(own_log(&a));
+    let options = Options {
+        wall_clock: || UNIX_EPOCH + Duration::from_millis(NOW),
+        monotonic_clock: || *BEGAN + Duration::from_secs(LOOKS.fetch_add(1, Relaxed)),
+        ..options(&memory)
+    };
+    let (store, stepper, _) = Store::open_stepped_by_clocks(options).expect("the disk is whole");
+    let mut stepped = Stepped { memory, store, stepper };
+    let due = stepped.store.next_deadline().expect("the will");
+    stepped.commit(None, vec![Operation::PublishDueWills { now_millis: due }]);
+    let again = stepped.store.next_deadline().expect("the will");
+    assert!(again >= due + 11_000, "{} ms after an attempt of a second", again - due);
 }
