@@ -10,7 +10,7 @@ use crate::{DropReason, Dropped, Epoch, LogId, Lsn, Message, PacketIdSet, Sessio
 pub struct Transaction {
     /// Whose it is: the connection's number. What one source submits takes effect and is answered in the order in which it was
     /// submitted. What others submit may overtake it while it waits for a part of the disk that gives nothing. `None`: it
-    /// stands in nobody's line (CONNECT, deadlines).
+    /// stands in nobody's line (deadlines), or in that of its client's CONNECTs alone.
     pub source: Option<u64>,
     /// When set, the whole transaction falls away (`Outcome::Fenced`) unless this session exists with this epoch
     /// at the transaction's place in the commit order.

@@ -18,10 +18,11 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
+use bytestring::ByteString;
 use foldhash::fast::FixedState;
 
 use crate::shared::Shared;
-use crate::{Epoch, SessionId, Transaction};
+use crate::{Epoch, Operation, SessionId, Transaction};
 
 use super::Work;
 use super::foresee::{self, Needs, Part};
@@ -32,12 +33,14 @@ use super::queue::Taken;
 pub(super) const OF_THE_TIME: u32 = 10;
 
 /// A line that transactions stand in: none takes effect before one that stands before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Line {
     /// What one source submits.
     Source(u64),
     /// What works on one attachment of a session. Behind a take-over another begins.
     Attachment(SessionId, Epoch),
+    /// The CONNECTs of one client.
+    Client(ByteString),
 }
 
 /// What is set aside, and what it waits for.
@@ -169,8 +172,12 @@ impl Aside {
     }
 }
 
-fn lines(transaction: &Transaction) -> impl Iterator<Item = Line> + use<> {
+fn lines(transaction: &Transaction) -> impl Iterator<Item = Line> {
     let source = transaction.source.map(Line::Source);
     let attachment = transaction.fence.map(|(session, epoch)| Line::Attachment(session, epoch));
-    source.into_iter().chain(attachment)
+    let connects = transaction.operations.iter().filter_map(|operation| match operation {
+        Operation::Attach(attach) => Some(Line::Client(attach.client_id.clone())),
+        _ => None,
+    });
+    source.into_iter().chain(attachment).chain(connects)
 }

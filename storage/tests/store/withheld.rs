@@ -313,6 +313,30 @@ fn whoever_publishes_a_will_for_a_log_that_is_withheld_waits() {
     }
 }
 
+/// The later of two CONNECTs finds what the earlier has made, though it needs nothing of the disk and the earlier does.
+#[test]
+fn connects_of_one_client_keep_their_order() {
+    let (mut stepped, a, _) = with_messages();
+    let attach = Attach { will: Some(will("a", "will", 60)), ..attach("mortal") };
+    let first = stepped.attached(attach.clone());
+    stepped.memory.withhold(own_log(&a));
+    let connects = [true, false].map(|clean_start| {
+        let operations = vec![Operation::Attach(Attach { clean_start, will: None, ..attach.clone() })];
+        stepped.submit(Transaction { operations, ..Transaction::default() })
+    });
+    stepped.stepper.commit();
+    connects.iter().for_each(waits);
+    stepped.memory.give_everything();
+    stepped.stepper.commit();
+    let [clean, resumed] = connects.map(|answered| match committed(&answered).answers.swap_remove(0) {
+        Answer::Attached(attached) => attached,
+        other => panic!("{other:?} instead of Attached"),
+    });
+    assert!(!clean.present && resumed.present);
+    let session = |attached: &Attached| attached.fence.expect("it is stored").0;
+    assert!(session(&clean) == session(&resumed) && session(&clean) != session(&first));
+}
+
 const JOBS: &str = "$share/workers/jobs";
 
 /// A session that ends gives back what it had taken, from the copy that it has.
