@@ -35,7 +35,7 @@ impl Purpose {
     fn words(self) -> &'static str {
         match self {
             Purpose::Store => "a broker",
-            Purpose::Look => "`barnacle check` or `barnacle inspect`",
+            Purpose::Look => "`barnacle check`, `barnacle inspect` or `barnacle repair --into`",
             Purpose::Repair => "`barnacle repair`",
         }
     }
