@@ -2,38 +2,20 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use barnacle_wire::{Client, Packet, Publish, Subscribe, Version, kind, packets};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::broker::{Broker, barnacle};
+use crate::broker::Broker;
+use crate::broker::store::{run, text};
 
 const MESSAGES: usize = 400;
 
-fn run(arguments: &[&str], directory: &Path) -> Output {
-    let mut command: Command = barnacle();
-    let (name, more) = arguments.split_first().expect("a command");
-    command.arg(name).arg(directory).args(more).output().expect("the binary was built")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
 /// A broker in which messages wait for an offline session, one batch for each.
 fn with_backlog() -> Broker {
-    let broker = Broker::start();
-    let mut reader = broker.new_session(Version::V5, "reader");
-    reader.subscribe(&Subscribe::new(1, "line/#", 1));
-    reader.disconnect();
-    let mut publisher = broker.client(Version::V5, "publisher");
-    for number in 0..MESSAGES {
-        publisher.deliver(&Publish::new("line/1", format!("{number:0>200}").as_bytes()).qos(1, 1));
-    }
-    broker
+    Broker::with_backlog(MESSAGES, 200)
 }
 
 /// The numbers that the session gets, up to the last.

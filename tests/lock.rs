@@ -7,10 +7,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use barnacle_storage::{OpenError, Options, Store};
-use barnacle_wire::{Publish, Subscribe, Version};
+use barnacle_wire::Version;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::broker::store::{run, text};
 use crate::broker::{Broker, barnacle, free_port};
 
 /// Much longer than anything takes.
@@ -18,14 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A broker in which something waits, killed.
 fn killed() -> Broker {
-    let mut broker = Broker::start();
-    let mut reader = broker.new_session(Version::V5, "reader");
-    reader.subscribe(&Subscribe::new(1, "line/#", 1));
-    reader.disconnect();
-    let mut publisher = broker.client(Version::V5, "publisher");
-    for number in 0..50 {
-        publisher.deliver(&Publish::new("line/1", format!("{number:0>9000}").as_bytes()).qos(1, 1));
-    }
+    let mut broker = Broker::with_backlog(50, 9000);
     broker.kill();
     broker
 }
@@ -88,7 +82,7 @@ fn no_broker_starts_at_any_moment_of_a_repair() {
             let mut serve = barnacle();
             serve.arg("serve").arg("--data-dir").arg(&directory).args(["--listen", &listen]);
             let refused = serve.output().expect("the binary was built with this test");
-            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            let said = text(&refused.stderr);
             let expected =
                 format!("{} is in use by process {}: `barnacle repair`", directory.display(), child.id());
             assert!(!refused.status.success() && said.contains(&expected), "{said}");
@@ -133,12 +127,11 @@ fn a_broker_and_a_repair_that_are_killed_hold_nothing() {
     let repaired = repairing(&directory, &copies.path().join("second")).wait().expect("it ends");
     assert!(repaired.success());
     broker.start_again();
-    let mut refused = barnacle();
-    refused.arg("repair").arg(&directory).arg("--backup").arg(copies.path().join("third"));
-    let refused = refused.output().expect("the binary was built with this test");
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let third = copies.path().join("third");
+    let refused = run(&["repair", "--backup", third.to_str().expect("text")], &directory);
+    let said = text(&refused.stderr);
     assert!(said.contains(&format!("in use by process {}: a broker", broker.process_id())), "{said}");
-    assert!(!copies.path().join("third").exists(), "nothing was copied");
+    assert!(!third.exists(), "nothing was copied");
     broker.kill_and_start_again();
     broker.resume(Version::V5, "reader");
 }

@@ -5,6 +5,7 @@
 
 mod ports;
 mod process;
+pub(crate) mod store;
 
 use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

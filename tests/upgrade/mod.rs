@@ -12,7 +12,6 @@ mod retained;
 mod wills;
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use barnacle_wire::client::PATIENCE;
@@ -21,7 +20,8 @@ use barnacle_wire::{
 };
 use serde_json::Value;
 
-use crate::broker::{Broker, Setup, barnacle};
+use crate::broker::store::{run, text};
+use crate::broker::{Broker, Setup};
 use crate::traffic::Subscriber;
 
 /// An interval in seconds that no fixture outlives: 126 years.
@@ -88,16 +88,14 @@ fn expect_everything(broker: &mut Broker) {
 
 /// Sees that `barnacle check` finds nothing.
 fn expect_whole(directory: &Path) {
-    let checked = barnacle().arg("check").arg(directory).output().expect("the binary was built");
-    let text = String::from_utf8_lossy(&checked.stdout);
-    assert_eq!(checked.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&checked.stderr));
+    let checked = run(&["check"], directory);
+    assert_eq!(checked.status.code(), Some(0), "{}{}", text(&checked.stdout), text(&checked.stderr));
 }
 
 /// What `barnacle inspect` says of a store.
 fn inspected(directory: &Path) -> Value {
-    let mut command: Command = barnacle();
-    let output = command.arg("inspect").arg(directory).arg("--json").output().expect("the binary was built");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = run(&["inspect", "--json"], directory);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
