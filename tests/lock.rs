@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use barnacle_storage::{OpenError, Options, Store};
@@ -38,6 +37,27 @@ fn repairing(directory: &Path, backup: &Path) -> Child {
     child
 }
 
+/// Lets it go on, and waits until it has come further or has ended.
+fn go_on(child: &Child) {
+    let path = format!("/proc/{}/schedstat", child.id());
+    // How long it has run and waited for a processor, and how often.
+    let ran = || fs::read_to_string(&path).expect("it is there until it is waited for");
+    let before = ran();
+    kill_process(Pid::from_child(child), Signal::CONT).expect("our own child can be signalled");
+    let began = Instant::now();
+    while ran() == before && state(child) != 'Z' {
+        assert!(began.elapsed() < PATIENCE, "it does not go on");
+        std::thread::yield_now();
+    }
+}
+
+/// What it is doing: 'T' while it is stopped, 'Z' once it has ended.
+fn state(child: &Child) -> char {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id()));
+    let stat = stat.expect("it is there until it is waited for");
+    stat.rsplit_once(") ").and_then(|(_, state)| state.chars().next()).expect("Linux says it")
+}
+
 /// Stops it where it is. `false`: it has ended.
 fn stopped(child: &mut Child) -> bool {
     kill_process(Pid::from_child(child), Signal::STOP).expect("our own child can be signalled");
@@ -46,9 +66,7 @@ fn stopped(child: &mut Child) -> bool {
         if child.try_wait().expect("our own child can be waited for").is_some() {
             return false;
         }
-        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id()))
-            .expect("it is there until it is waited for");
-        if stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')) {
+        if state(child) == 'T' {
             return true;
         }
         assert!(began.elapsed() < PATIENCE, "it does not stop");
@@ -103,9 +121,7 @@ fn no_broker_starts_at_any_moment_of_a_repair() {
             }
         }
         looks += 1;
-        kill_process(Pid::from_child(&child), Signal::CONT).expect("our own child can be signalled");
-        // As far as it comes meanwhile.
-        sleep(Duration::from_millis(1));
+        go_on(&child);
     }
     assert!(looks > 3, "{looks} looks");
     assert!(child.wait().expect("it has ended").success());
