@@ -9,8 +9,8 @@ use crate::books::message::MessageId;
 use crate::trap::{Point, Trap};
 use barnacle_brokers::Speaks;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Findings of one kind from one client that are written down in full.
@@ -63,7 +63,9 @@ pub(crate) struct World {
     pub(crate) begin: Instant,
     /// Strikes when a client sends something.
     pub(crate) trap: Trap,
-    mode: AtomicU8,
+    mode: Mutex<Mode>,
+    /// They are told something else.
+    turned: Condvar,
     breaks: AtomicU64,
     /// Connections made before this many breaks are to be given up.
     give_up: AtomicU64,
@@ -91,7 +93,8 @@ impl World {
             speaks,
             begin: Instant::now(),
             trap: Trap::default(),
-            mode: AtomicU8::new(Mode::Load as u8),
+            mode: Mutex::new(Mode::Load),
+            turned: Condvar::new(),
             breaks: AtomicU64::new(0),
             give_up: AtomicU64::new(0),
             trouble: AtomicBool::new(false),
@@ -101,21 +104,30 @@ impl World {
 
     /// The books. A thread that panicked with them open has failed the trial already.
     pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the clients are to do now.
     pub(crate) fn mode(&self) -> Mode {
-        match self.mode.load(Ordering::SeqCst) {
-            0 => Mode::Load,
-            1 => Mode::Settle,
-            _ => Mode::Stop,
-        }
+        *self.told()
     }
 
     /// Tells the clients what to do.
     pub(crate) fn set_mode(&self, mode: Mode) {
-        self.mode.store(mode as u8, Ordering::SeqCst);
+        *self.told() = mode;
+        self.turned.notify_all();
+    }
+
+    /// Waits for so long, or until the clients are told something else.
+    pub(crate) fn rest(&self, time: Duration) {
+        let told = self.told();
+        let before = *told;
+        let waited = self.turned.wait_timeout_while(told, time, |told| *told == before);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn told(&self) -> MutexGuard<'_, Mode> {
+        self.mode.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often the broker was killed or the network broken, the time about to come included.

@@ -66,7 +66,8 @@ impl<'w> Absent<'w> {
                 self.visit(link, sent);
                 self.stay_away();
             }
-            std::thread::sleep(Duration::from_millis(5));
+            // Only who tries again sees that the broker is back.
+            self.world.rest(Duration::from_millis(5));
         }
     }
 
@@ -200,7 +201,7 @@ impl<'w> Absent<'w> {
             false => now + lives.saturating_sub(now).mul_f64(0.9).saturating_sub(more),
         };
         while self.now() < back && self.world.mode() != Mode::Stop {
-            std::thread::sleep(Duration::from_millis(5));
+            self.world.rest(back.saturating_sub(self.now()));
         }
     }
 

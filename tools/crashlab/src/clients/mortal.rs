@@ -38,7 +38,7 @@ impl Mortal<'_> {
             if self.world.mode() == Mode::Load {
                 self.live();
             }
-            std::thread::sleep(Duration::from_millis(5));
+            self.world.rest(Duration::from_millis(5));
         }
     }
 
@@ -128,7 +128,7 @@ impl<'w> Heir<'w> {
         assert!(self.subscribed, "the heir is prepared first");
         while self.world.mode() != Mode::Stop {
             let Some(mut link) = self.connect() else {
-                std::thread::sleep(Duration::from_millis(5));
+                self.world.rest(Duration::from_millis(5));
                 continue;
             };
             while self.world.mode() != Mode::Stop {

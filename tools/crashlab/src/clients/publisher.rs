@@ -44,7 +44,7 @@ impl<'w> Publisher<'w> {
     pub(crate) fn run(mut self) {
         while self.world.mode() != Mode::Stop {
             let Some(mut link) = self.connect() else {
-                std::thread::sleep(Duration::from_millis(5));
+                self.world.rest(Duration::from_millis(5));
                 continue;
             };
             let end = self.publish_over(&mut link);

@@ -101,7 +101,7 @@ impl<'w> Subscriber<'w> {
                 self.world.books().coverage.taken_over += 1;
             }
             let Some(mut link) = link else {
-                std::thread::sleep(Duration::from_millis(5));
+                self.world.rest(Duration::from_millis(5));
                 continue;
             };
             match self.receive_over(&mut link) {
@@ -301,7 +301,7 @@ impl<'w> Subscriber<'w> {
         }
         let until = Instant::now() + Duration::from_millis(self.random.below(self.habits.away.max(1)));
         while Instant::now() < until && self.world.mode() == Mode::Load {
-            std::thread::sleep(Duration::from_millis(2));
+            self.world.rest(until.saturating_duration_since(Instant::now()));
         }
     }
 
