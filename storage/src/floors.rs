@@ -30,9 +30,17 @@ struct Known {
 impl Floors {
     /// A log is about to come into being. Called before anything is written to it.
     pub(crate) fn add(&self, log: LogId) {
+        self.add_all(std::iter::once(log));
+    }
+
+    /// These are there, and nobody knows yet what of them is dead.
+    pub(crate) fn add_all(&self, logs: impl Iterator<Item = LogId>) {
         let mut known = self.0.write();
-        known.live.insert(log, Lsn(0));
-        known.unknown_from = known.unknown_from.max(log.0 + 1);
+        known.live.reserve(logs.size_hint().0);
+        for log in logs {
+            known.live.insert(log, Lsn(0));
+            known.unknown_from = known.unknown_from.max(log.0 + 1);
+        }
     }
 
     /// A log is gone, durably.

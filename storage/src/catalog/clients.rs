@@ -18,6 +18,16 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
+    /// An index of all of these.
+    pub(super) fn of(sessions: &[(SessionId, Box<Session>)]) -> Clients {
+        let mut clients = Clients { table: HashTable::with_capacity(sessions.len()), ..Clients::default() };
+        for (id, session) in sessions {
+            let hash = clients.hasher.hash_one(session.client_id.as_str());
+            clients.table.insert_unique(hash, *id, |_| unreachable!("there is room for all of them"));
+        }
+        clients
+    }
+
     /// The session of a client.
     pub(super) fn get(&self, client_id: &str, sessions: &Sessions) -> Option<SessionId> {
         let is_it = |id: &SessionId| sessions[id].client_id == client_id;

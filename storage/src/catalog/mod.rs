@@ -107,6 +107,20 @@ impl Catalog {
         self.clients.insert(id, &self.sessions);
     }
 
+    /// Adds all sessions of a store that was opened.
+    pub(crate) fn fill(&mut self, sessions: Vec<(SessionId, Box<Session>)>) {
+        self.clients = Clients::of(&sessions);
+        self.moved.extend(sessions.iter().map(|(id, _)| *id));
+        self.connected = sessions.iter().filter(|(_, session)| session.connected).count();
+        let deadline = |id: SessionId, at: Option<u64>| at.map(|at| (at, id));
+        let expiries = sessions.iter().filter_map(|(id, session)| deadline(*id, session.expires_at_millis()));
+        self.expiries = expiries.collect();
+        let wills =
+            sessions.iter().filter_map(|(id, session)| deadline(*id, session.rare.will_due_at_millis));
+        self.wills_due = wills.collect();
+        self.sessions = sessions.into_iter().collect();
+    }
+
     /// Takes a session out.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Box<Session>> {
         self.clients.remove(id, &self.sessions);

@@ -37,6 +37,14 @@ pub(crate) struct Exchanges {
 pub(crate) struct Rarely(Option<Box<Rare>>);
 
 impl Rarely {
+    /// What a session has that has just been read: nothing, if it has no will.
+    pub(crate) fn of_will(will: Option<Will>, will_due_at_millis: Option<u64>) -> Rarely {
+        let any = will.is_some() || will_due_at_millis.is_some();
+        Rarely(
+            any.then(|| Box::new(Rare { will: will.map(Box::new), will_due_at_millis, ..Rare::default() })),
+        )
+    }
+
     /// Lets go of it if nothing is in it.
     pub(crate) fn settle(&mut self) {
         let Rare { reader, exchanges, inbound, will, will_due_at_millis, drops, gaps, refused } = &**self;
@@ -45,14 +53,6 @@ impl Rarely {
         if rests && has_no_will && drops.is_none() && gaps.is_none() && refused.is_none() {
             self.0 = None;
         }
-    }
-}
-
-impl From<Rare> for Rarely {
-    fn from(rare: Rare) -> Rarely {
-        let mut rarely = Rarely(Some(Box::new(rare)));
-        rarely.settle();
-        rarely
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn it_is_there_while_something_is_in_it() {
-        let mut rarely = Rarely::from(Rare::default());
+        let mut rarely = Rarely::of_will(None, None);
         assert!(rarely.0.is_none() && rarely.drops.is_none());
         rarely.will_due_at_millis = Some(7);
         rarely.settle();

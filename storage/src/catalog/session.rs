@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::rare::{Exchanges, Rare, Rarely};
+use super::rare::{Exchanges, Rarely};
 use crate::record::{Gap, Membership, SessionRow, SubscriptionRow};
 use crate::topics::shared_filter;
 use crate::{
@@ -68,11 +68,7 @@ impl Session {
             connected: row.connected,
             is_new: false,
             subscriptions: Vec::new(),
-            rare: Rarely::from(Rare {
-                will: row.will.map(Box::new),
-                will_due_at_millis: row.will_due_at_millis,
-                ..Rare::default()
-            }),
+            rare: Rarely::of_will(row.will, row.will_due_at_millis),
         }
     }
 

@@ -75,7 +75,11 @@ impl Apply<'_> {
     pub(crate) fn settle_sessions(&mut self, now_millis: u64) -> Vec<EndedSession> {
         self.forget_earlier_members();
         let last = self.catalog.last;
-        let mut ids: Vec<SessionId> = self.catalog.sessions.keys().copied().collect();
+        let is_concerned = |session: &Session| {
+            session.connected || session.rare.will.is_some() || crate::planted!(ExpiryAnew)
+        };
+        let concerned = self.catalog.sessions.iter().filter(|(_, session)| is_concerned(session));
+        let mut ids: Vec<SessionId> = concerned.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         let mut ended = Vec::new();
         for id in ids {

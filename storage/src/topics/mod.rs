@@ -102,17 +102,17 @@ impl<T> TopicTree<T> {
 
     /// Gives a filter its value; the one it had comes back.
     pub fn insert(&mut self, filter: &str, value: T) -> Option<T> {
-        let old = self.slot(filter).replace(value);
-        self.values += usize::from(old.is_none());
+        let (slot, values) = self.slot(filter);
+        let old = slot.replace(value);
+        *values += usize::from(old.is_none());
         old
     }
 
     /// The value of a filter, which is made if it has none.
     pub fn get_or_insert_with(&mut self, filter: &str, make: impl FnOnce() -> T) -> &mut T {
-        if self.get(filter).is_none() {
-            self.insert(filter, make());
-        }
-        self.get_mut(filter).expect("it was there, or has just been inserted")
+        let (slot, values) = self.slot(filter);
+        *values += usize::from(slot.is_none());
+        slot.get_or_insert_with(make)
     }
 
     /// The value of exactly this filter.
@@ -194,15 +194,16 @@ impl<T> TopicTree<T> {
         Some((index, false))
     }
 
-    fn slot(&mut self, filter: &str) -> &mut Option<T> {
+    /// Where the value of a filter stands, beside the count of values.
+    fn slot(&mut self, filter: &str) -> (&mut Option<T>, &mut usize) {
         let mut index = ROOT;
         for level in filter.split('/') {
             if level == "#" {
-                return &mut self.nodes[index as usize].below;
+                return (&mut self.nodes[index as usize].below, &mut self.values);
             }
             index = self.child(index, level);
         }
-        &mut self.nodes[index as usize].value
+        (&mut self.nodes[index as usize].value, &mut self.values)
     }
 
     /// The child that a level leads to, made if it is not there.
