@@ -23,7 +23,7 @@ const fn entry(name: &'static str, full: &'static str, small: &'static str) -> E
 }
 
 /// The order in which they run. At full size all of it takes less than 30 minutes on two quiet processors, small less than one.
-const ENTRIES: [Entry; 31] = [
+const ENTRIES: [Entry; 32] = [
     entry("queue", "compare --rounds 5 -- queue --drain --count 500000", "queue --drain --count 2000"),
     entry("live", "compare --rounds 5 -- live --count 300000", "live --count 2000"),
     entry(
@@ -44,6 +44,11 @@ const ENTRIES: [Entry; 31] = [
     ),
     entry("backlog", "queue --drain --count 1000000", "queue --drain --count 5000"),
     entry("rocksdb", "rocksdb", "rocksdb --seconds 0.05 --batches 1,64"),
+    entry(
+        "rocksdb-spread",
+        "rocksdb --batches 256,1024 --ranges 100000 --seconds 10",
+        "rocksdb --seconds 0.05 --batches 64 --ranges 50",
+    ),
     entry("single", "single", "single --rounds 1 --count 50 --rate 500"),
     entry("latency", "latency", "latency --rates 200,1000 --duration 0.5"),
     entry("catch-up", "catch-up", "catch-up --clients 20 --messages 50 --before 0.3"),

@@ -21,6 +21,9 @@ pub(crate) struct RawStore {
     /// Bytes of a record.
     #[arg(long, default_value_t = 300)]
     size: usize,
+    /// Ranges of keys that the records are spread over, each record in another than the one before.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    ranges: u64,
     /// Seconds for each batch size.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
@@ -38,7 +41,7 @@ pub(crate) fn run(raw: &RawStore, output: &mut Output) -> Result<(), LoadError> 
         }
         .during("making a directory for the database")?;
         let (database, synced) = open(directory.path())?;
-        let (mut records, mut latency) = (Records::new(raw.size), latency_histogram());
+        let (mut records, mut latency) = (Records::new(raw.size, raw.ranges), latency_histogram());
         let (begin, duration) = (Instant::now(), Duration::from_secs_f64(raw.seconds));
         while begin.elapsed() < duration {
             let batch = records.batch(batch);
@@ -47,13 +50,20 @@ pub(crate) fn run(raw: &RawStore, output: &mut Output) -> Result<(), LoadError> 
             record(&mut latency, written.elapsed());
         }
         let seconds = begin.elapsed().as_secs_f64();
-        let mut record = Record::new("rocksdb", format!("{batch} a batch"), "RocksDB");
+        let mut record = Record::new("rocksdb", case(batch, raw.ranges), "RocksDB");
         record.add("records", records.number as f64 / seconds, "records/s");
         record.add("synced commits", latency.len() as f64 / seconds, "commits/s");
         record.add_latency("commit", &latency);
         output.push(record)?;
     }
     Ok(())
+}
+
+fn case(batch: u32, ranges: u64) -> String {
+    match ranges {
+        1 => format!("{batch} a batch"),
+        ranges => format!("{batch} a batch, over {ranges} ranges"),
+    }
 }
 
 /// Writes `count` records one by one to the database in `directory`, each synced, `per_second` or one after another. Returns what each
@@ -65,7 +75,7 @@ pub(crate) fn single_writes(
     per_second: f64,
 ) -> Result<Histogram<u64>, LoadError> {
     let (database, synced) = open(directory)?;
-    let (mut records, mut latency) = (Records::new(size), latency_histogram());
+    let (mut records, mut latency) = (Records::new(size, 1), latency_histogram());
     in_time(count, per_second, || {
         let batch = records.batch(1);
         let begin = Instant::now();
@@ -84,16 +94,17 @@ fn open(directory: &Path) -> Result<(DB, WriteOptions), LoadError> {
     Ok((DB::open(&options, directory)?, synced))
 }
 
-/// Records that do not compress, with keys in order.
+/// Records that do not compress, with keys in order within each range.
 struct Records {
     filler: Filler,
     record: Vec<u8>,
     number: u64,
+    ranges: u64,
 }
 
 impl Records {
-    fn new(size: usize) -> Records {
-        Records { filler: Filler::new(size), record: Vec::with_capacity(size), number: 0 }
+    fn new(size: usize, ranges: u64) -> Records {
+        Records { filler: Filler::new(size), record: Vec::with_capacity(size), number: 0, ranges }
     }
 
     fn batch(&mut self, records: u32) -> WriteBatch {
@@ -102,6 +113,7 @@ impl Records {
             self.record.clear();
             self.filler.put(0, self.number, &mut self.record);
             let mut key = [0; 16];
+            key[..8].copy_from_slice(&(self.number % self.ranges).to_be_bytes());
             key[8..].copy_from_slice(&self.number.to_be_bytes());
             batch.put(key, &self.record);
             self.number += 1;
