@@ -29,7 +29,7 @@ help:
 	@echo 'make audit    dependencies against the RustSec advisories, where they can be fetched'
 	@echo 'make bench    Barnacle and mosquitto in turn under the same load (ARGS="--rounds 3 -- live --qos 2")'
 	@echo 'make performance  every scenario of the load generator into OUT=performance, half an hour (ARGS="--only storm,single")'
-	@echo 'make profile  where the time goes under one of them, with a flame graph (ARGS="queue --count 1000000")'
+	@echo 'make profile  where the time goes under one of them, with a flame graph (ARGS="queue --count 1000000"); or the memory (--heap)'
 	@echo 'make fuzz     the fuzz targets, a minute each (RUNS=10000000 SECONDS=0 TARGETS="decode")'
 	@echo 'make crashlab the long campaign of kills, power cuts and bad disks; writes docs/crashlab'
 	@echo 'make fixture  write a store as this version has it, for later versions to open (NAME=store-v2)'
