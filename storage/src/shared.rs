@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{Catalog, Routes};
-use crate::committer::{Aside, Queue};
+use crate::committer::{Aside, Patience, Queue};
 use crate::engine::{Engine, WriteBatch};
 use crate::floors::Floors;
 use crate::groups::Pools;
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     /// The committer's own.
     pub(crate) aside: Mutex<Aside>,
+    /// The committer's own, too.
+    pub(crate) patience: Mutex<Patience>,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) routes: RwLock<Routes>,
     pub(crate) readers: Readers,
@@ -87,6 +89,7 @@ impl Shared {
             next_deadline: AtomicU64::new(u64::MAX),
             queue: Queue::default(),
             aside: Mutex::default(),
+            patience: Mutex::default(),
             catalog: Mutex::new(catalog),
             routes: RwLock::new(routes),
             readers: Readers::default(),

@@ -1,8 +1,5 @@
 //! Transactions, applied to the catalog and the batch at their place in the order.
 
-use std::cell::Cell;
-use std::time::Duration;
-
 use crate::catalog::{Catalog, Exchanges, Head, Session};
 use crate::keys::{self, Flow};
 use crate::record;
@@ -18,11 +15,6 @@ use super::batch::{Batch, Prepared};
 use super::foresee::passing;
 use super::late::LateBody;
 
-/// What is only needed to count is tried again so many times in a batch …
-const PATIENCE: usize = 50;
-/// … with as much time between.
-const PAUSE: Duration = Duration::from_millis(20);
-
 pub(crate) struct Apply<'a> {
     pub(super) catalog: &'a mut Catalog,
     pub(super) shared: &'a Shared,
@@ -31,15 +23,12 @@ pub(crate) struct Apply<'a> {
     pub(super) version: u64,
     /// What the transaction at hand has published of itself.
     pub(super) wills: Vec<PublishedWill>,
-    /// How often reads may still be tried again that are only needed to count.
-    patience: Cell<usize>,
 }
 
 impl<'a> Apply<'a> {
     pub(crate) fn new(catalog: &'a mut Catalog, shared: &'a Shared) -> Apply<'a> {
         let version = shared.routes.read().version;
-        let patience = Cell::new(PATIENCE);
-        Apply { catalog, shared, batch: Batch::new(), version, wills: Vec::new(), patience }
+        Apply { catalog, shared, batch: Batch::new(), version, wills: Vec::new() }
     }
 
     pub(crate) fn finish(self) -> Prepared {
@@ -228,22 +217,6 @@ impl<'a> Apply<'a> {
     pub(super) fn append_late(&mut self, log: LogId, lsn: Lsn, session: SessionId, exchange: &Exchange) {
         let head = || found_end(self.catalog, self.shared, log);
         self.batch.append_late(log, head, lsn, LateBody::Of(session, exchange.clone()));
-    }
-
-    /// Reads what is only needed to count: for a moment, until it can be read. All of a batch have this moment together, for the
-    /// catalog is locked meanwhile.
-    pub(super) fn to_count<T>(&self, read: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
-        loop {
-            let found = read();
-            let patience = self.patience.get();
-            if patience == 0 || passing(self.shared, &found).is_none() {
-                return found;
-            }
-            self.patience.set(patience - 1);
-            if self.shared.options.memory.is_none() {
-                std::thread::sleep(PAUSE);
-            }
-        }
     }
 
     fn save_outbound(&mut self, id: SessionId, outbound: Outbound) {

@@ -25,7 +25,7 @@ use super::aside::OF_THE_TIME;
 pub(super) enum Part {
     /// Where a log ends.
     End(LogId),
-    /// The message of an open exchange, in its log.
+    /// The message of an open exchange, in its log; or what the log had had up to there.
     Message(LogId, Lsn),
     /// The copy that an open exchange has of its message, by its packet identifier.
     Copy(SessionId, u16),

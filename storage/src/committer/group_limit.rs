@@ -13,6 +13,7 @@ use crate::{DropReason, Dropped, Limit, Load, LogId, Lsn, Policy, ReadError};
 
 use super::Apply;
 use super::apply::end_of_log;
+use super::foresee::Part;
 
 impl Apply<'_> {
     fn group_limit(&self) -> Option<Limit> {
@@ -163,7 +164,10 @@ impl Apply<'_> {
         for log in over {
             let Some(usage) = self.quotas().groups.get(&log) else { continue };
             let waiting = usage.waiting;
-            let Ok(newest) = self.to_count(|| end_of_log(self.catalog, self.shared, log)) else { continue };
+            let Ok(newest) = self.to_count(Part::End(log), || end_of_log(self.catalog, self.shared, log))
+            else {
+                continue;
+            };
             let newest = newest.last;
             let enough = |dropped| !limit.is_exceeded(waiting.beyond(dropped));
             self.drop_free(log, DropReason::GroupLimit, Lsn(newest.0.saturating_sub(1)), enough);
@@ -187,7 +191,7 @@ impl Apply<'_> {
             let cut = match self.cut(log, span, |load| enough(dropped.plus(load))) {
                 Ok(cut) => cut,
                 Err(error) => {
-                    tracing::warn!(%error, "what is beyond a limit cannot be found");
+                    Self::uncounted(&error, "what is beyond the limit of a group");
                     span.after
                 }
             };
@@ -235,7 +239,7 @@ impl Apply<'_> {
         match end.and_then(|end| Ok(end.beyond(self.load_at(log, span.after)?))) {
             Ok(load) => load,
             Err(error) => {
-                tracing::error!(%error, "what waits for a group cannot be counted");
+                Self::uncounted(&error, "what waits for a group");
                 Load::default()
             }
         }

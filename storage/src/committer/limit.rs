@@ -18,6 +18,7 @@ use crate::{Backlog, DropReason, Dropped, Limit, Load, LogId, Lsn, Policy, Publi
 
 use super::Apply;
 use super::apply::end_of_log;
+use super::foresee::Part;
 
 /// Full readers of one log that are looked at before a message is left out because of them.
 const LOOKED_AT: usize = 64;
@@ -122,20 +123,20 @@ impl Apply<'_> {
 
     /// What a log had up to an LSN, of what is published.
     pub(super) fn load_at(&self, log: LogId, lsn: Lsn) -> Result<Load, ReadError> {
-        self.to_count(|| self.shared.load_at(log, lsn))
+        self.to_count(Part::Message(log, lsn), || self.shared.load_at(log, lsn))
     }
 
     /// What a log has had, with what this batch appends.
     pub(super) fn head_now(&mut self, log: LogId) -> Load {
         match self.batch.head(log) {
             Some(head) => head.load(),
-            None => match self.to_count(|| end_of_log(self.catalog, self.shared, log)) {
+            None => match self.to_count(Part::End(log), || end_of_log(self.catalog, self.shared, log)) {
                 Ok(head) => {
                     self.catalog.heads.insert(log, head);
                     head.load()
                 }
                 Err(error) => {
-                    tracing::error!(%error, log = log.0, "how much a log has had cannot be counted now");
+                    Self::uncounted(&error, "how much a log has had");
                     Load::default()
                 }
             },
@@ -211,7 +212,7 @@ impl Apply<'_> {
             let head = self.head_now(log);
             match self.load_at(log, floor) {
                 Ok(dead) => self.quotas().total.found(log, head, dead),
-                Err(error) => tracing::error!(%error, "what waits in a log cannot be counted"),
+                Err(error) => Self::uncounted(&error, "what waits in a log"),
             }
         }
     }
@@ -254,12 +255,12 @@ impl Apply<'_> {
         let position = self.catalog.sessions[&id].position;
         let head = self.shared.head();
         let Some(reading) = Reading::of(self.catalog, id, position) else { return };
-        match self.to_count(|| reading.backlog(self.shared, head)) {
+        match self.to_count(Part::End(id.own_log()), || reading.backlog(self.shared, head)) {
             Ok(Backlog { own, shared_at_most }) => {
                 let dropped = Dropped { exactly: own.messages, shared_at_most: shared_at_most.messages };
                 self.count_in_total(DropReason::Expired, dropped);
             }
-            Err(error) => tracing::error!(%error, "what waited for an expired session cannot be counted"),
+            Err(error) => Self::uncounted(&error, "what waited for an expired session"),
         }
     }
 
@@ -298,7 +299,7 @@ impl Apply<'_> {
                 let dropped = Dropped { exactly: 0, shared_at_most: waited.messages };
                 self.count_drops(id, DropReason::Unsubscribed, dropped);
             }
-            Err(error) => tracing::error!(%error, "what an UNSUBSCRIBE drops cannot be counted"),
+            Err(error) => Self::uncounted(&error, "what an UNSUBSCRIBE drops"),
         }
         if let Some(began) = began {
             let dropped = Dropped { exactly: 0, shared_at_most: head.beyond(began).messages };
@@ -350,7 +351,7 @@ impl Apply<'_> {
         let matters = usage.full || usage.high || limit.part(LOW_PERCENT).is_reached(load);
         if at < usage.at || (at > usage.at && matters) {
             if let Err(error) = self.read_marks(id, &mut usage, at) {
-                tracing::error!(%error, "what waits for a session cannot be counted");
+                Self::uncounted(&error, "what waits for a session");
             }
             load = self.waiting(id, &usage, &heads);
         }
@@ -486,11 +487,14 @@ impl Apply<'_> {
                 Some(head) => Ok(head),
                 None => end_of_log(self.catalog, self.shared, *log),
             };
-            match measured.began.map_or_else(|| Ok(self.to_count(ends)?.load()), Ok::<_, ReadError>) {
+            match measured
+                .began
+                .map_or_else(|| Ok(self.to_count(Part::End(*log), ends)?.load()), Ok::<_, ReadError>)
+            {
                 Ok(load) => began.push((*log, load)),
                 Err(error) => {
                     // Without it, what is passed over would be counted wrong: the session gets it beside its limit.
-                    return tracing::error!(%error, "a limit cannot be kept now");
+                    return Self::uncounted(&error, "what a limit has passed over");
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! A part of the disk that gives nothing: what needs it waits, and nothing else does.
 
+mod limits;
 mod overdue;
 
 use std::sync::Arc;
