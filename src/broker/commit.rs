@@ -8,7 +8,7 @@ use super::Broker;
 /// A transaction did not take effect.
 #[derive(Debug)]
 pub(crate) enum NotCommitted {
-    /// Another connection has taken the session over, or it is gone.
+    /// Another connection has taken the session over, or takes it over, or it is gone.
     Fenced,
     /// The store has failed, for this reason.
     Failed(String),
@@ -27,7 +27,7 @@ impl Broker {
         });
         match told.await {
             Ok(Ok(storage::Outcome::Committed(committed))) => Ok(committed),
-            Ok(Ok(storage::Outcome::Fenced)) => Err(NotCommitted::Fenced),
+            Ok(Ok(storage::Outcome::Fenced | storage::Outcome::Withdrawn)) => Err(NotCommitted::Fenced),
             Ok(Err(error)) => Err(NotCommitted::Failed(error.to_string())),
             Err(_) => Err(NotCommitted::Failed("it was closed".to_owned())),
         }

@@ -166,11 +166,7 @@ where
         }
     };
     let last_effects = async move {
-        running.finish_in_flight().await;
-        let is_kept = match farewell {
-            Some(farewell) => farewell.kept(&running.broker).await,
-            None => true,
-        };
+        let is_kept = farewell::finish(&mut running, farewell, &mut claim).await;
         // The next connection of this client may attach: our last state is kept, and what it publishes follows what we
         // published to live subscribers too.
         drop(claim);
@@ -411,7 +407,9 @@ impl Running {
                 match heard {
                     None => return,
                     Some(Ok(storage::Outcome::Committed(committed))) => Some(committed),
-                    Some(Ok(storage::Outcome::Fenced)) => return self.cut_off(ReasonCode::SessionTakenOver),
+                    Some(Ok(storage::Outcome::Fenced | storage::Outcome::Withdrawn)) => {
+                        return self.cut_off(ReasonCode::SessionTakenOver);
+                    }
                     Some(Err(error)) => {
                         tracing::error!(client_id = &*self.owner.client_id, "not committed: {error}");
                         return self.cut_off(ReasonCode::UnspecifiedError);
@@ -521,7 +519,7 @@ impl Running {
     }
 
     /// What is on its way is still published, though nobody is left to be told.
-    async fn finish_in_flight(&mut self) {
+    pub(super) async fn finish_in_flight(&mut self) {
         loop {
             self.hear_committed();
             if self.cut_off || self.in_flight.is_empty() {

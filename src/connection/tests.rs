@@ -154,13 +154,7 @@ async fn a_log_that_the_disk_does_not_give_holds_up_nobody_who_does_not_need_it(
     let mut publisher = dial_with(&surroundings, b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01p").await;
     expect(&mut publisher, &[0x20, 2, 0, 0]).await;
     publisher.write_all(b"\x32\x09\x00\x03far\x00\x01hi").await.expect("sent");
-    tokio::time::timeout(HANG, async {
-        while !store.is_full() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .expect("it says that it fails");
+    is_full(&store, true).await;
 
     let mut client = dial(&surroundings).await;
     expect(&mut client, &[0x20, 2, 1, 0]).await;
@@ -188,6 +182,101 @@ async fn a_log_that_the_disk_does_not_give_holds_up_nobody_who_does_not_need_it(
     memory.give_everything();
     expect(&mut publisher, &[0x40, 2, 0, 1]).await;
     assert_eq!(store.statistics().damaged_ranges, 0);
+}
+
+/// A client whose publish waits for a part of the disk that gives nothing comes back, as clients do that get no answer: on a lost
+/// connection, while the old one is there, and after a good-bye. It is let in, finds its session with what it was sent, and is told
+/// of its publish when the disk gives the part.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_does_not_wait_for_what_the_disk_does_not_give() {
+    const PUBLISH: &[u8] = b"\x32\x09\x00\x03far\x00\x01hi";
+    const DISCONNECT: &[u8] = &[0xe0, 0];
+    let memory = Memory::new();
+    let store = open(&memory);
+    let far = attach(&store, "far");
+    subscribe(&store, far, "far");
+    publish(&store, "far");
+    let watcher = attach(&store, "w");
+    subscribe(&store, watcher, "will");
+    let client = attach(&store, "c");
+    subscribe(&store, client, "near");
+    publish(&store, "near");
+    memory.crash(barnacle_storage::Survivors::All);
+    drop(store);
+
+    let store = open(&memory);
+    let (far, _) = far.expect("it is stored");
+    memory.withhold(Withheld::Log(LogId(far.0)));
+    let (_running, surroundings) = broker(&store, 256);
+    // With a will that is due as soon as its connection has ended without a good-bye.
+    let connect = b"\x10\x17\x00\x04MQTT\x04\x0c\x00\x00\x00\x01c\x00\x04will\x00\x02hi";
+    let mut client = dial_with(&surroundings, connect).await;
+    expect(&mut client, &[0x20, 2, 1, 0]).await;
+    // It may have been sent before the crash.
+    expect(&mut client, b"\x3a\x0a\x00\x04near\x00\x01hi").await;
+    for last_words in [&b""[..], DISCONNECT, DISCONNECT] {
+        client.write_all(PUBLISH).await.expect("sent");
+        is_full(&store, true).await;
+        client.write_all(last_words).await.expect("sent");
+        let mut next = dial_with(&surroundings, connect).await;
+        expect(&mut next, &[0x20, 2, 1, 0]).await;
+        expect(&mut next, b"\x3a\x0a\x00\x04near\x00\x01hi").await;
+        client = next;
+    }
+    // Nobody has lost more than an exchange that had not been answered.
+    client.write_all(&[0x40, 2, 0, 1]).await.expect("sent");
+    client.write_all(PUBLISH).await.expect("sent");
+    is_full(&store, true).await;
+    memory.give_everything();
+    expect(&mut client, &[0x40, 2, 0, 1]).await;
+    let waits =
+        |client_id: &str| store.backlog(client_id).expect("whole").expect("it is stored").own.messages;
+    assert_eq!((waits("far"), store.statistics().damaged_ranges), (2, 0), "once, however often it was sent");
+    assert_eq!(
+        waits("w"),
+        1,
+        "a will of the connection that was taken over, and none of those that said good-bye"
+    );
+}
+
+/// A session that ends with its connection ends with it, and leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_not_stored_leaves_its_groups_while_its_publish_waits_for_the_disk() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let far = attach(&store, "far");
+    subscribe(&store, far, "far");
+    publish(&store, "far");
+    memory.crash(barnacle_storage::Survivors::All);
+    drop(store);
+
+    let store = open(&memory);
+    let (far, _) = far.expect("it is stored");
+    memory.withhold(Withheld::Log(LogId(far.0)));
+    let (_running, surroundings) = broker(&store, 256);
+    let connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c";
+    let mut old = dial_with(&surroundings, connect).await;
+    expect(&mut old, &[0x20, 2, 0, 0]).await;
+    old.write_all(b"\x82\x0f\x00\x01\x00\x0a$share/g/t\x01").await.expect("sent");
+    expect(&mut old, &[0x90, 3, 0, 1, 1]).await;
+    assert!(store.group_log("$share/g/t").is_some());
+    old.write_all(b"\x32\x09\x00\x03far\x00\x01hi").await.expect("sent");
+    is_full(&store, true).await;
+    let mut new = dial_with(&surroundings, connect).await;
+    expect(&mut new, &[0x20, 2, 0, 0]).await;
+    ends(&mut old).await;
+    assert!(store.group_log("$share/g/t").is_none(), "its last member is gone");
+    is_full(&store, false).await;
+}
+
+async fn is_full(store: &Store, full: bool) {
+    tokio::time::timeout(HANG, async {
+        while store.is_full() != full {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it says how it is");
 }
 
 /// A connection that is let in and waits for the disk.

@@ -16,6 +16,8 @@ pub enum Outcome {
     Committed(Committed),
     /// The fence did not hold: another connection has taken the session over, or it is gone. Nothing was written.
     Fenced,
+    /// Its source has withdrawn it, while it was set aside ([`crate::Store::withdraw`]). Nothing was written.
+    Withdrawn,
 }
 
 /// A transaction that took effect.
@@ -86,7 +88,7 @@ pub struct AttachedSession {
     /// Outbound state as last saved.
     pub outbound: Outbound,
     /// Messages above the saved position and at or below this may have been sent by a connection whose state was
-    /// not saved (the broker died, or was fenced off): sent again, they carry DUP and do not expire. `None`: none.
+    /// not saved (the broker died, the connection was fenced off, or said so): sent again, they carry DUP and do not expire. `None`: none.
     pub sent_unsaved_through: Option<Lsn>,
     /// QoS 2 packet identifiers received and not released.
     pub inbound: PacketIdSet,

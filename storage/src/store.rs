@@ -104,7 +104,7 @@ impl Store {
     ) {
         let fenced = transaction.fence.is_some();
         assert!(
-            fenced || !transaction.operations.iter().any(needs_fence),
+            fenced || !transaction.operations.iter().any(Operation::needs_fence),
             "an operation on a session names it in the transaction's fence"
         );
         let shared = &self.handle.shared;
@@ -113,6 +113,13 @@ impl Store {
         {
             done(Err(shared.failure().unwrap_or(CommitError::Closed)));
         }
+    }
+
+    /// Has all fall away ([`crate::Outcome::Withdrawn`]) that this source has submitted before, and that is set aside because the disk
+    /// does not give what it needs. What else it has submitted before takes effect, or has. Never blocks.
+    pub fn withdraw(&self, source: u64) {
+        // A store that is closed has answered everything.
+        let _ = self.handle.shared.queue.push(Work::Withdraw(source));
     }
 
     /// Bytes of transactions that were submitted and not yet answered.
@@ -379,21 +386,6 @@ impl Drop for Handle {
         self.shared.queue.close();
         self.join();
     }
-}
-
-fn needs_fence(operation: &Operation) -> bool {
-    !matches!(
-        operation,
-        Operation::Attach(_)
-            | Operation::ExpireSessions { .. }
-            | Operation::PublishDueWills { .. }
-            | Operation::Publish(_)
-            | Operation::JoinGroup { .. }
-            | Operation::LeaveGroup { .. }
-            | Operation::TakeFromGroup(_)
-            | Operation::CountRefused(_)
-            | Operation::TakePosition
-    )
 }
 
 /// Where an open store has its time from.

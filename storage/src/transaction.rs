@@ -83,6 +83,9 @@ pub enum Operation {
     SaveInbound(PacketIdSet),
     /// Replaces the fenced session's outbound state.
     SaveOutbound(Outbound),
+    /// What the fenced session's connection has sent since its outbound state was last saved stands nowhere: all that there is may
+    /// have been sent, as after a crash ([`crate::AttachedSession::sent_unsaved_through`]).
+    NoteUnsaved,
     /// Advances or ends (`None`) the retained scan of one of the fenced session's subscriptions.
     SaveRetainedScan {
         /// The subscription.
@@ -109,6 +112,24 @@ pub enum Operation {
         /// The encoded message ([`crate::encode_message`]).
         body: Bytes,
     },
+}
+
+impl Operation {
+    /// Whether it works on the session that its transaction is fenced with.
+    pub(crate) fn needs_fence(&self) -> bool {
+        !matches!(
+            self,
+            Operation::Attach(_)
+                | Operation::ExpireSessions { .. }
+                | Operation::PublishDueWills { .. }
+                | Operation::Publish(_)
+                | Operation::JoinGroup { .. }
+                | Operation::LeaveGroup { .. }
+                | Operation::TakeFromGroup(_)
+                | Operation::CountRefused(_)
+                | Operation::TakePosition
+        )
+    }
 }
 
 /// What a member takes from its group, and is done with.

@@ -113,6 +113,7 @@ impl<'a> Apply<'a> {
                 self.batch.touch(id).inbound = true;
             }
             Operation::SaveOutbound(outbound) => self.save_outbound(id, outbound),
+            Operation::NoteUnsaved => self.note_unsaved(id),
             Operation::SaveRetainedScan { filter, through, after_topic } => {
                 self.save_retained_scan(id, &filter, through, after_topic.as_deref());
             }

@@ -8,7 +8,8 @@
 //!      nothing ────────────────────────────────────────────────→ waits ⟲ tried again, and still not given: a longer pause
 //!         ↑                                                        │     new work of the same source: behind it
 //!         └────────────────────────────────────────────────────────┤
-//!             all of it was given, or is needed no more            │ the store ends: tried once more
+//!             all of it was given, or is needed no more,           │ the store ends: tried once more
+//!             or its source has withdrawn it                       │
 //!                                                                  ↓
 //!                                                               refused
 //! ```
@@ -117,14 +118,35 @@ impl Aside {
         let catalog = shared.catalog.lock();
         let needs = Needs { catalog: &catalog, shared };
         for (work, bytes) in std::mem::take(&mut taken.work) {
-            if let Work::Transaction(transaction, _) = &work
-                && self.must_wait(&needs, transaction)
-            {
-                taken.bytes -= bytes;
+            match &work {
+                Work::Transaction(transaction, _) if self.must_wait(&needs, transaction) => {
+                    taken.bytes -= bytes;
+                    self.lines.extend(lines(transaction));
+                    self.work.push((work, bytes));
+                    continue;
+                }
+                Work::Withdraw(source) => self.withdraw(*source, taken),
+                _ => {}
+            }
+            taken.work.push((work, bytes));
+        }
+    }
+
+    /// What a source has aside by now falls away: it is answered in its place, and nothing stands behind it any more.
+    fn withdraw(&mut self, source: u64, taken: &mut Taken) {
+        for (work, bytes) in std::mem::take(&mut self.work) {
+            match work {
+                Work::Transaction(transaction, done) if transaction.source == Some(source) => {
+                    taken.bytes += bytes;
+                    taken.work.push((Work::Withdrawn(done), bytes));
+                }
+                work => self.work.push((work, bytes)),
+            }
+        }
+        self.lines.clear();
+        for (work, _) in &self.work {
+            if let Work::Transaction(transaction, _) = work {
                 self.lines.extend(lines(transaction));
-                self.work.push((work, bytes));
-            } else {
-                taken.work.push((work, bytes));
             }
         }
     }

@@ -48,14 +48,13 @@ impl Apply<'_> {
         }
         self.catalog.set_will_due(id, None);
         self.catalog.set_expiry(id, false);
-        let head = self.shared.head();
-        let session = self.catalog.sessions.get_mut(&id).expect("found by its client identifier");
-        if session.connected {
-            // The connection that is fenced off may have read up to here.
-            session.unsaved_through = session.unsaved_through.max(head);
+        if self.session(id).connected {
+            // The connection is fenced off.
+            self.note_unsaved(id);
         } else {
             self.catalog.connected += 1;
         }
+        let session = self.session(id);
         if session.unsaved_through <= session.position {
             session.unsaved_through = Lsn(0);
         }
@@ -68,6 +67,14 @@ impl Apply<'_> {
         let handed = self.hand_over(id);
         self.recheck(id);
         handed
+    }
+
+    /// A session's connection may have read, and sent, all that there is by now.
+    pub(super) fn note_unsaved(&mut self, id: SessionId) {
+        let head = self.shared.head();
+        let session = self.session(id);
+        session.unsaved_through = session.unsaved_through.max(head);
+        self.batch.touch(id).session = true;
     }
 
     fn create(&mut self, attach: Attach) -> SessionId {

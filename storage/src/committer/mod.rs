@@ -54,6 +54,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A transaction that has been applied, and waits for its batch.
 pub(crate) enum Applied {
     Fenced,
+    Withdrawn,
     Taken { lsn: Lsn, answers: Vec<Answer>, refused: Vec<usize>, wills: Vec<PublishedWill> },
 }
 
@@ -188,6 +189,7 @@ fn commit(
                     let applied = apply.transaction(transaction);
                     waiting.last_mut().expect("just pushed").1 = Some(applied);
                 }
+                Work::Withdrawn(done) => waiting.push((done, Some(Applied::Withdrawn))),
                 Work::Rescue { session, packet_id, lsn, body } => {
                     apply.rescue(session, packet_id, lsn, &body)
                 }
@@ -195,7 +197,7 @@ fn commit(
                 Work::Settle(settle) => apply.settle(&settle),
                 Work::DropFromGroups(through) => apply.drop_from_groups(through),
                 // It has happened.
-                Work::SettleGroups => {}
+                Work::SettleGroups | Work::Withdraw(_) => {}
                 Work::ForgetRetained(_) => unreachable!("taken above"),
                 Work::NoteTime => apply.batch.notes_time = true,
             }
@@ -278,7 +280,7 @@ fn write(shared: &Shared, writes: &WriteBatch, commit: u64) -> Result<(), Commit
 
 fn refuse(work: Vec<(Work, usize)>, waiting: &mut Vec<(Done, Option<Applied>)>) {
     for (work, _) in work {
-        if let Work::Transaction(_, done) = work {
+        if let Work::Transaction(_, done) | Work::Withdrawn(done) = work {
             waiting.push((done, None));
         }
     }
@@ -290,6 +292,7 @@ fn answer(waiting: Vec<(Done, Option<Applied>)>, result: &Result<Published, Comm
         let outcome = match (result, applied) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), Some(Applied::Fenced)) => Ok(Outcome::Fenced),
+            (Ok(_), Some(Applied::Withdrawn)) => Ok(Outcome::Withdrawn),
             (Ok(published), Some(Applied::Taken { lsn, answers, refused, wills })) => {
                 let durable = Durable { _made_by_the_committer: () };
                 let head = published.head;

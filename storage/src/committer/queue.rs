@@ -17,6 +17,10 @@ pub(crate) type Done = Box<dyn FnOnce(Result<Outcome, CommitError>) + Send>;
 
 pub(crate) enum Work {
     Transaction(Transaction, Done),
+    /// What this source has aside falls away.
+    Withdraw(u64),
+    /// A transaction that has fallen away so.
+    Withdrawn(Done),
     /// Gives an open exchange its own copy of its message, if it still wants one.
     Rescue {
         session: SessionId,
@@ -147,7 +151,7 @@ impl Queue {
 fn weight(work: &Work) -> usize {
     const EACH: usize = 128;
     match work {
-        Work::Settle(_) => EACH,
+        Work::Settle(_) | Work::Withdraw(_) | Work::Withdrawn(_) => EACH,
         Work::NoteTime | Work::SettleGroups | Work::DropFromGroups(_) => EACH,
         Work::ForgetRetained(expired) => EACH * expired.len(),
         Work::Rescue { body, .. } => EACH + body.len(),

@@ -2,6 +2,7 @@
 
 mod limits;
 mod overdue;
+mod taken_over;
 
 use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
