@@ -62,6 +62,34 @@ fn a_refused_identifier_is_free_for_another_message() {
     assert_eq!(client.sent(), [Packet::PubRec(ack(7))]);
 }
 
+/// PUBREC with an error ends the exchange, whether or not the client has heard it: what it sends again is another message
+/// [MQTT-4.3.3-9], and behind what was taken meanwhile. What was taken, it sends again for the answer only.
+#[test]
+fn what_was_refused_and_not_heard_is_another_message_when_it_is_sent_again() {
+    let mut client = Client::stored(OutboundRecord::default());
+    client.receive(published(QoS::ExactlyOnce, 7));
+    client.session.admit(|_| false);
+    client.receive(published(QoS::ExactlyOnce, 8));
+    client.session.admit(|_| true);
+    let batch = client.batch().expect("an answer and a publish");
+    assert_eq!((publishes(&batch), saved_identifiers(&batch)), (vec![8], Some(&vec![8])));
+    client.done(batch);
+    assert_eq!(client.sent(), [Packet::PubRec(refused(7)), Packet::PubRec(ack(8))]);
+
+    // Neither has arrived.
+    let restored = Restored { inbound: [8].into(), ..Restored::default() };
+    let mut client = Client::new(&connect(ProtocolVersion::V5), Some(restored));
+    for packet_id in [7, 8] {
+        let Packet::Publish(mut again) = published(QoS::ExactlyOnce, packet_id) else { unreachable!() };
+        again.dup = true;
+        client.receive(Packet::Publish(again));
+    }
+    let batch = client.batch().expect("a publish");
+    assert_eq!((publishes(&batch), saved_identifiers(&batch)), (vec![7], Some(&vec![7, 8])));
+    client.done(batch);
+    assert_eq!(client.sent(), [Packet::PubRec(ack(7)), Packet::PubRec(ack(8))]);
+}
+
 #[test]
 fn publishes_of_an_older_client_are_held_in_order() {
     let mut client = mqtt_3(Restored::default());

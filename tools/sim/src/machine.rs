@@ -169,6 +169,11 @@ impl Machine {
         }
     }
 
+    /// The broker takes nothing now that it would have to store.
+    pub(crate) fn is_full(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.store.is_full())
+    }
+
     /// For how many reads the disk has given nothing since the broker started.
     pub(crate) fn failed_reads(&self) -> u64 {
         self.life.as_ref().map_or(0, |life| life.store.statistics().failed_reads)

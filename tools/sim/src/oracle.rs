@@ -36,10 +36,14 @@ pub(crate) struct Message {
     pub(crate) sent: u64,
     /// How often it was sent.
     pub(crate) attempts: u32,
+    /// When it was last sent.
+    pub(crate) last_sent: u64,
     /// When the broker took it over, as its publisher knows.
     pub(crate) acknowledged: Option<u64>,
     /// The broker has said that it does not take it.
     pub(crate) refused: bool,
+    /// The broker took nothing that it would have to store while this was on its way, and may have said so; nobody has heard it.
+    pub(crate) may_be_refused: bool,
     /// It is a will: it comes when its connection has ended, in no order.
     pub(crate) is_will: bool,
     /// A will that its client took back, and knows that it did.

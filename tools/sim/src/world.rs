@@ -149,6 +149,10 @@ impl World {
 
     /// Time passes, until the broker's tasks wait again; then the network and the clients have their turn.
     async fn pass(&mut self, millis: u64) -> Judged {
+        if self.machine.is_full() {
+            // It changes only in between, in the committer's turns and when the disk's space is looked at.
+            self.clients.iter().for_each(|client| client.may_be_refused(&mut self.oracle));
+        }
         for link in &self.links {
             link.deliver();
         }

@@ -4,7 +4,7 @@ use barnacle_wire::packets::Ack;
 use barnacle_wire::{Property, Publish, Version, kind};
 
 use super::{Client, Surroundings};
-use crate::oracle::{Judged, Message, ensure};
+use crate::oracle::{Judged, Message, Oracle, ensure};
 
 /// Exchanges that it has open at most.
 const OPEN: usize = 4;
@@ -48,8 +48,10 @@ impl Client {
             clears,
             sent,
             attempts: 1,
+            last_sent: sent,
             acknowledged: None,
             refused: false,
+            may_be_refused: false,
             is_will: false,
             cancelled: false,
             expiry,
@@ -85,6 +87,15 @@ impl Client {
         self.outgoing.is_empty()
     }
 
+    /// The broker takes nothing now that it would have to store. An MQTT 5 client is told so, unless its connection ends before.
+    pub(crate) fn may_be_refused(&self, oracle: &mut Oracle) {
+        if self.role.version == Version::V5 {
+            for open in self.outgoing.iter().filter(|open| !open.released) {
+                oracle.messages[open.message].may_be_refused = true;
+            }
+        }
+    }
+
     /// The session is resumed: everything that is open is sent again, in order [MQTT-4.4.0-1].
     pub(super) fn resume(&mut self, around: &mut Surroundings<'_>) {
         for at in 0..self.outgoing.len() {
@@ -93,7 +104,9 @@ impl Client {
                 self.send(&Ack::new(packet_id).encode(kind::PUBREL, self.role.version));
             } else {
                 around.oracle.messages[message].attempts += 1;
-                around.trace.note(format_args!("c{} PUBLISH m{message} again id {packet_id}", self.number));
+                around.oracle.messages[message].last_sent = around
+                    .trace
+                    .note(format_args!("c{} PUBLISH m{message} again id {packet_id}", self.number));
                 around.trace.count("messages published again");
                 self.send_publish(message, packet_id, true, around);
             }
