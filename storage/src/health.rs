@@ -68,6 +68,7 @@ struct Noted {
     free_bytes: u64,
     failing: Option<Arc<str>>,
     withheld: Option<Arc<str>>,
+    crowded: bool,
     failed: Option<Arc<str>>,
     unreadable: Option<(Instant, Arc<str>)>,
 }
@@ -127,6 +128,11 @@ impl Board {
         })
     }
 
+    /// So much waits for what the disk does not give that no more of it should come; or it does not.
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        self.change(|noted| std::mem::replace(&mut noted.crowded, crowded) != crowded);
+    }
+
     /// A read has failed.
     pub(crate) fn note_unreadable(&self, reason: &str) {
         self.noted.lock().unreadable = Some((Instant::now(), reason.into()));
@@ -145,8 +151,8 @@ impl Board {
         let (is_new, turned) = {
             let mut noted = self.noted.lock();
             let is_new = change(&mut noted);
-            let fails = noted.failing.is_some() || noted.withheld.is_some() || noted.failed.is_some();
-            let full = noted.level == Level::Full || fails;
+            let fails = noted.failing.is_some() || noted.failed.is_some();
+            let full = noted.level == Level::Full || noted.crowded || fails;
             (is_new, self.full.swap(full, Relaxed) != full)
         };
         if turned {
@@ -186,9 +192,13 @@ mod tests {
         assert!(board.is_full(), "it still fails");
         assert!(board.set_withheld(Some("a part".into())));
         assert!(board.set_failing(None));
-        assert_eq!((board.health(), board.is_full()), (Health::Failing { reason: "a part".into() }, true));
+        assert_eq!((board.health(), board.is_full()), (Health::Failing { reason: "a part".into() }, false));
+        board.set_crowded(true);
+        board.set_crowded(true);
+        assert_eq!((board.is_full(), heard.load(Relaxed)), (true, 3));
+        board.set_crowded(false);
         assert!(board.set_withheld(None));
-        assert_eq!((board.health(), board.is_full(), heard.load(Relaxed)), (Health::Ok, false, 2));
+        assert_eq!((board.health(), board.is_full(), heard.load(Relaxed)), (Health::Ok, false, 4));
         assert!(board.set_failed("gone".into()));
         assert!(!board.set_failed("gone again".into()));
         assert_eq!(board.health(), Health::Failed { reason: "gone".into() });

@@ -321,8 +321,8 @@ impl Store {
         self.handle.shared.board.health()
     }
 
-    /// Whether it should get nothing that takes much space: the disk is full by the watermark of [`crate::Space`], or
-    /// writing fails. What comes all the same is committed when that is possible. Quick.
+    /// Whether it should get nothing that takes much space: the disk is full by the watermark of [`crate::Space`], writing fails, or
+    /// too much waits for a part that the disk does not give. What comes all the same is committed when that is possible. Quick.
     pub fn is_full(&self) -> bool {
         self.handle.shared.board.is_full()
     }

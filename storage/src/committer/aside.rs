@@ -14,7 +14,8 @@
 //!                                                               refused
 //! ```
 //!
-//! While something waits the store says that it fails, so that new publishes are refused or held back as for a write that fails.
+//! While something waits the store says so. Beyond [`MOST_BYTES`] it takes no more publishes, as on a full disk: sources that do not
+//! wait for answers must not fill the memory.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -26,12 +27,15 @@ use crate::shared::Shared;
 use crate::{Epoch, Operation, SessionId, Transaction};
 
 use super::Work;
-use super::foresee::{self, Needs, Part};
+use super::foresee::{self, Needs, Part, Withheld};
 use super::persist::pauses;
 use super::queue::Taken;
 
 /// Of the time, an attempt that fails takes no more than one part in so many: a disk may take long to say that it gives nothing.
 pub(super) const OF_THE_TIME: u32 = 10;
+
+/// More than so many bytes of work should not wait.
+const MOST_BYTES: usize = 64 << 20;
 
 /// A line that transactions stand in: none takes effect before one that stands before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,14 +53,14 @@ enum Line {
 pub(crate) struct Aside {
     /// Transactions, in their order, each with its bytes.
     work: Vec<(Work, usize)>,
+    /// Bytes of all of them.
+    bytes: usize,
     /// The lines that they stand in.
     lines: HashSet<Line, FixedState>,
     /// What the disk did not give at the last attempt. It is not asked for it again before the next.
-    withheld: BTreeSet<Part>,
+    withheld: Withheld,
     /// When it is tried again, and how long it is left alone after that; `None`: nothing waits.
     next: Option<(Instant, Pauses)>,
-    /// What the disk said.
-    reason: String,
 }
 
 type Pauses = Box<dyn Iterator<Item = Duration> + Send>;
@@ -67,24 +71,22 @@ pub(super) fn sort_out(shared: &Shared, mut taken: Taken, at_once: bool) -> Take
     let mut aside = shared.aside.lock();
     let began = Instant::now();
     let is_due = aside.next.as_ref().is_some_and(|(at, _)| at_once || *at <= began);
-    if is_due {
-        aside.take_up(&mut taken);
-    }
+    let again = if is_due { aside.take_up(&mut taken) } else { BTreeSet::new() };
     for (work, _) in &taken.work {
-        if let Work::Transaction(transaction, _) = work
-            && let Some(reason) = foresee::hold_back(shared, transaction, &mut aside.withheld)
-        {
-            aside.reason = reason;
+        if let Work::Transaction(transaction, _) = work {
+            foresee::hold_back(shared, transaction, &mut aside.withheld);
         }
     }
     let wanted = foresee::wanted(shared, &mut taken.work);
-    if wanted.is_empty() && aside.withheld.is_empty() && aside.next.is_none() {
+    if wanted.is_empty() && aside.withheld.parts.is_empty() && aside.next.is_none() {
         return taken;
     }
-    if let Some(reason) = foresee::read(shared, &wanted, &mut aside.withheld) {
-        aside.reason = reason;
-    }
-    if !aside.withheld.is_empty() {
+    // What is new does not wait for an answer about what was not given before.
+    let (known, new): (BTreeSet<Part>, BTreeSet<Part>) =
+        wanted.into_iter().partition(|part| again.contains(part));
+    aside.withheld.read(shared, &new);
+    aside.withheld.read(shared, &known);
+    if !aside.withheld.parts.is_empty() {
         aside.set_aside(shared, &mut taken);
     }
     aside.go_on(shared, is_due, began);
@@ -99,18 +101,17 @@ impl Aside {
 
     /// Takes out all that waits, which is not going to take effect any more, and why that is.
     pub(super) fn abandon(&mut self) -> (Taken, String) {
-        let Aside { work, reason, .. } = std::mem::take(self);
-        let bytes = work.iter().map(|(_, bytes)| bytes).sum();
-        (Taken { work, bytes }, reason)
+        let Aside { work, bytes, withheld, .. } = std::mem::take(self);
+        (Taken { work, bytes }, withheld.reason)
     }
 
-    /// Puts all that waits before what is newer.
-    fn take_up(&mut self, taken: &mut Taken) {
-        taken.bytes += self.work.iter().map(|(_, bytes)| bytes).sum::<usize>();
+    /// Puts all that waits before what is newer; returns what the disk did not give.
+    fn take_up(&mut self, taken: &mut Taken) -> BTreeSet<Part> {
+        taken.bytes += std::mem::take(&mut self.bytes);
         let newer = std::mem::replace(&mut taken.work, std::mem::take(&mut self.work));
         taken.work.extend(newer);
         self.lines.clear();
-        self.withheld.clear();
+        std::mem::take(&mut self.withheld.parts)
     }
 
     /// Sets aside what needs something that is withheld, and what stands behind it.
@@ -121,6 +122,7 @@ impl Aside {
             match &work {
                 Work::Transaction(transaction, _) if self.must_wait(&needs, transaction) => {
                     taken.bytes -= bytes;
+                    self.bytes += bytes;
                     self.lines.extend(lines(transaction));
                     self.work.push((work, bytes));
                     continue;
@@ -138,6 +140,7 @@ impl Aside {
             match work {
                 Work::Transaction(transaction, done) if transaction.source == Some(source) => {
                     taken.bytes += bytes;
+                    self.bytes -= bytes;
                     taken.work.push((Work::Withdrawn(done), bytes));
                 }
                 work => self.work.push((work, bytes)),
@@ -163,7 +166,7 @@ impl Aside {
             return false;
         }
         let mut waits = false;
-        needs.of(transaction, &mut |part| waits |= self.withheld.contains(&part));
+        needs.of(transaction, &mut |part| waits |= self.withheld.parts.contains(&part));
         waits
     }
 
@@ -173,11 +176,13 @@ impl Aside {
             let waited = std::mem::take(self).next.is_some();
             if waited {
                 shared.board.set_withheld(None);
+                shared.board.set_crowded(false);
                 tracing::warn!("nothing waits any more for what the disk did not give");
             }
             return;
         }
-        let reason = self.reason.as_str();
+        shared.board.set_crowded(self.bytes > MOST_BYTES);
+        let reason = self.withheld.reason.as_str();
         if shared.board.set_withheld(Some(reason.into())) {
             tracing::error!(
                 reason,

@@ -10,6 +10,7 @@
 //! not waited for: whoever needs the part meets it himself.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use crate::catalog::{Catalog, Session};
 use crate::keys::{self, Flow};
@@ -19,6 +20,9 @@ use crate::{Detach, LogId, Lsn, Operation, Publish, ReadError, SessionId, Transa
 
 use super::Work;
 use super::aside::OF_THE_TIME;
+
+/// So long the disk is asked for one thing after another while it gives nothing.
+const ATTEMPT_MILLIS: u64 = 1000;
 
 /// A part of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,29 +55,51 @@ pub(super) fn wanted(shared: &Shared, work: &mut [(Work, usize)]) -> BTreeSet<Pa
     wanted
 }
 
-/// Reads parts; those that the disk does not give now are added to `withheld`, and those that are there already are not asked
-/// for again. Why the last of them was not given.
-pub(super) fn read(
-    shared: &Shared,
-    wanted: &BTreeSet<Part>,
-    withheld: &mut BTreeSet<Part>,
-) -> Option<String> {
-    if wanted.is_subset(withheld) {
-        return None;
-    }
-    // A damaged file may not be replaced in between: where logs end would be another then.
-    let _open = shared.mending.lock();
-    let mut why = None;
-    for part in wanted {
-        if withheld.contains(part) {
-            continue;
+/// What the disk does not give.
+#[derive(Debug, Default)]
+pub(super) struct Withheld {
+    pub(super) parts: BTreeSet<Part>,
+    /// What the disk said of the last of them.
+    pub(super) reason: String,
+    /// The last of them that was asked for.
+    last: Option<Part>,
+}
+
+impl Withheld {
+    /// Reads parts; those that the disk does not give now are withheld, and those that are withheld already are not asked for again.
+    ///
+    /// A disk may take long to say that it gives nothing, and nobody's work is committed meanwhile. So it is asked for a second: what
+    /// it has not been asked for by then counts as withheld as well, and comes first the next time.
+    pub(super) fn read(&mut self, shared: &Shared, wanted: &BTreeSet<Part>) {
+        if wanted.is_subset(&self.parts) {
+            return;
         }
-        if let Some(reason) = passing(shared, &read_one(shared, *part)) {
-            withheld.insert(*part);
-            why = Some(reason);
+        // A damaged file may not be replaced in between: where logs end would be another then.
+        let _open = shared.mending.lock();
+        let began = shared.clock.elapsed_millis();
+        let mut is_over = false;
+        for part in in_turn(wanted, self.last) {
+            if self.parts.contains(&part) {
+                continue;
+            }
+            if is_over {
+                self.parts.insert(part);
+                continue;
+            }
+            if let Some(reason) = passing(shared, &read_one(shared, part)) {
+                self.parts.insert(part);
+                (self.last, self.reason) = (Some(part), reason);
+                is_over = shared.clock.elapsed_millis().saturating_sub(began) >= ATTEMPT_MILLIS;
+            }
         }
     }
-    why
+}
+
+/// In their order, from the one behind `last` on, and around to it.
+fn in_turn(parts: &BTreeSet<Part>, last: Option<Part>) -> impl Iterator<Item = Part> {
+    let next = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let before = last.map(|last| parts.range(..=last)).into_iter().flatten();
+    parts.range((next, Bound::Unbounded)).chain(before).copied()
 }
 
 fn read_one(shared: &Shared, part: Part) -> Result<(), ReadError> {
@@ -99,24 +125,18 @@ pub(super) fn passing<T>(shared: &Shared, read: &Result<T, ReadError>) -> Option
     Some(reason.to_owned())
 }
 
-/// Has the sessions wait whose deadlines need what the disk does not give; what that is, is added to `withheld`. Why the last of
-/// it was not given.
+/// Has the sessions wait whose deadlines need what the disk does not give; what that is, is added to `withheld`.
 ///
 /// Where some are held back, others come to be looked after in their place, so it goes on until there is nobody to hold back:
 /// what one of them needed unforeseen, everybody would wait for.
-pub(super) fn hold_back(
-    shared: &Shared,
-    transaction: &Transaction,
-    withheld: &mut BTreeSet<Part>,
-) -> Option<String> {
+pub(super) fn hold_back(shared: &Shared, transaction: &Transaction, withheld: &mut Withheld) {
     let is_of_deadlines = |operation: &Operation| {
         matches!(operation, Operation::PublishDueWills { .. } | Operation::ExpireSessions { .. })
     };
     if !transaction.operations.iter().any(is_of_deadlines) {
-        return None;
+        return;
     }
     let began_millis = shared.clock.now_millis();
-    let mut why = None;
     loop {
         let mut needed = Vec::new();
         let catalog = shared.catalog.lock();
@@ -126,12 +146,12 @@ pub(super) fn hold_back(
         });
         drop(catalog);
         if needed.is_empty() {
-            return why;
+            return;
         }
-        why = read(shared, &needed.iter().map(|(_, _, part)| *part).collect(), withheld).or(why);
-        needed.retain(|(_, _, part)| withheld.contains(part));
+        withheld.read(shared, &needed.iter().map(|(_, _, part)| *part).collect());
+        needed.retain(|(_, _, part)| withheld.parts.contains(part));
         if needed.is_empty() {
-            return why;
+            return;
         }
         // A disk may take long to say that it gives nothing.
         let took_millis = shared.clock.now_millis().saturating_sub(began_millis);
@@ -148,7 +168,7 @@ pub(crate) fn hold_back_overdue(shared: &Shared, now_millis: u64) {
     let operations =
         vec![Operation::PublishDueWills { now_millis }, Operation::ExpireSessions { now_millis }];
     let transaction = Transaction { operations, ..Transaction::default() };
-    hold_back(shared, &transaction, &mut BTreeSet::new());
+    hold_back(shared, &transaction, &mut Withheld::default());
 }
 
 /// What operations need, as the catalog stands.

@@ -1,12 +1,8 @@
 //! Deadlines that need a part of the disk that gives nothing: they wait, and others are met.
 
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, UNIX_EPOCH};
-
 use barnacle_storage::*;
 
-use super::{committed, crash, fails, open, options, own_log, will, wills, with_messages};
+use super::{committed, crash, fails, open, options, own_log, slow, will, wills, with_messages};
 use crate::stepped::Stepped;
 use crate::support::*;
 
@@ -132,26 +128,14 @@ fn a_store_opens_with_more_wills_overdue_than_one_transaction_publishes() {
     publish_many_wills(Stepped { memory, store, stepper }, now_millis + 1000);
 }
 
-/// By a clock that goes on by a second whenever it is looked at.
 #[test]
 fn a_disk_that_takes_long_to_say_nothing_is_seldom_asked_for_what_a_will_needs() {
-    static LOOKS: AtomicU64 = AtomicU64::new(0);
-    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let (mut stepped, a, _) = with_messages();
     let attach = Attach { will: Some(will("a", "will", HOUR / 2)), ..attach("mortal") };
     let client = stepped.attached(attach).into();
     stepped.detach(&client, WillFate::Publish);
-    let Stepped { memory, store, stepper } = stepped;
-    memory.crash(Survivors::First(0));
-    drop((store, stepper));
-    memory.withhold(own_log(&a));
-    let options = Options {
-        wall_clock: || UNIX_EPOCH + Duration::from_millis(NOW),
-        monotonic_clock: || *BEGAN + Duration::from_secs(LOOKS.fetch_add(1, Relaxed)),
-        ..options(&memory)
-    };
-    let (store, stepper, _) = Store::open_stepped_by_clocks(options).expect("the disk is whole");
-    let mut stepped = Stepped { memory, store, stepper };
+    let mut stepped = slow::crash_and_open(stepped);
+    stepped.memory.withhold(own_log(&a));
     let due = stepped.store.next_deadline().expect("the will");
     stepped.commit(None, vec![Operation::PublishDueWills { now_millis: due }]);
     let again = stepped.store.next_deadline().expect("the will");
