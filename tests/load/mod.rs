@@ -25,7 +25,7 @@ fn every_scenario_counts_what_it_was_to_count() {
         ("queue", 3, "acknowledged"),
         ("drain", 3, "delivered"),
         ("live", 2, "delivered"),
-        ("rocksdb", 2, "records"),
+        ("rocksdb", 3, "records"),
         ("single", 1, "acknowledgement, one in flight p50"),
         ("latency", 2, "delivery p99.9"),
         ("catch-up", 2, "live traffic meanwhile, delivery p99"),

@@ -332,7 +332,12 @@ fn repair_never_takes_a_place_that_is_taken_and_leaves_a_copy_behind() {
     {
         assert!(matches!(refused, Err(RepairError::Occupied(_))), "{refused:?}");
     }
-    let before = snapshot(planted.path());
+    let mut before = snapshot(planted.path());
+    assert_eq!(
+        before.remove(Path::new("rocksdb/LOCK")),
+        Some(vec![]),
+        "a lock is nobody's but the original's"
+    );
     let backup = tempfile::tempdir().expect("a temporary directory");
     let report = repair_with_backup(planted.path(), backup.path()).expect("repaired");
     assert_eq!((report.steps.as_slice(), report.after.is_clean()), (&[][..], true));
