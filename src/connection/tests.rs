@@ -137,19 +137,11 @@ async fn who_waits_for_a_disk_that_gives_nothing_can_be_taken_over_closed_and_st
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_the_disk_does_not_give_holds_up_nobody_who_does_not_need_it() {
     let memory = Memory::new();
-    let store = open(&memory);
-    let far = attach(&store, "far");
-    subscribe(&store, far, "far");
-    publish(&store, "far");
-    let near = attach(&store, "c");
-    subscribe(&store, near, "near");
-    (0..3).for_each(|_| publish(&store, "near"));
-    memory.crash(barnacle_storage::Survivors::All);
-    drop(store);
-
-    let store = open(&memory);
-    let (far, _) = far.expect("it is stored");
-    memory.withhold(Withheld::Log(LogId(far.0)));
+    let store = without_far(&memory, |store| {
+        let near = attach(store, "c");
+        subscribe(store, near, "near");
+        (0..3).for_each(|_| publish(store, "near"));
+    });
     let (_running, surroundings) = broker(&store, 1);
     let mut publisher = dial_with(&surroundings, b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01p").await;
     expect(&mut publisher, &[0x20, 2, 0, 0]).await;
@@ -197,21 +189,13 @@ async fn whoever_comes_back_does_not_wait_for_what_the_disk_does_not_give() {
     const PUBLISH: &[u8] = b"\x32\x09\x00\x03far\x00\x01hi";
     const DISCONNECT: &[u8] = &[0xe0, 0];
     let memory = Memory::new();
-    let store = open(&memory);
-    let far = attach(&store, "far");
-    subscribe(&store, far, "far");
-    publish(&store, "far");
-    let watcher = attach(&store, "w");
-    subscribe(&store, watcher, "will");
-    let client = attach(&store, "c");
-    subscribe(&store, client, "near");
-    publish(&store, "near");
-    memory.crash(barnacle_storage::Survivors::All);
-    drop(store);
-
-    let store = open(&memory);
-    let (far, _) = far.expect("it is stored");
-    memory.withhold(Withheld::Log(LogId(far.0)));
+    let store = without_far(&memory, |store| {
+        let watcher = attach(store, "w");
+        subscribe(store, watcher, "will");
+        let client = attach(store, "c");
+        subscribe(store, client, "near");
+        publish(store, "near");
+    });
     let (_running, surroundings) = broker(&store, 256);
     // With a will that is due as soon as its connection has ended without a good-bye.
     let connect = b"\x10\x17\x00\x04MQTT\x04\x0c\x00\x00\x00\x01c\x00\x04will\x00\x02hi";
@@ -248,16 +232,7 @@ async fn whoever_comes_back_does_not_wait_for_what_the_disk_does_not_give() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_not_stored_leaves_its_groups_while_its_publish_waits_for_the_disk() {
     let memory = Memory::new();
-    let store = open(&memory);
-    let far = attach(&store, "far");
-    subscribe(&store, far, "far");
-    publish(&store, "far");
-    memory.crash(barnacle_storage::Survivors::All);
-    drop(store);
-
-    let store = open(&memory);
-    let (far, _) = far.expect("it is stored");
-    memory.withhold(Withheld::Log(LogId(far.0)));
+    let store = without_far(&memory, |_| {});
     let (_running, surroundings) = broker(&store, 256);
     let connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c";
     let mut old = dial_with(&surroundings, connect).await;
@@ -272,6 +247,22 @@ async fn a_session_that_is_not_stored_leaves_its_groups_while_its_publish_waits_
     ends(&mut old).await;
     assert!(store.group_log("$share/g/t").is_none(), "its last member is gone");
     is_failing(&store, false).await;
+}
+
+/// A store, opened after a crash, of which the disk does not give the log for "far". It has a message; `fill` adds more.
+fn without_far(memory: &Memory, fill: impl FnOnce(&Store)) -> Store {
+    let store = open(memory);
+    let far = attach(&store, "far");
+    subscribe(&store, far, "far");
+    publish(&store, "far");
+    fill(&store);
+    memory.crash(barnacle_storage::Survivors::All);
+    drop(store);
+
+    let store = open(memory);
+    let (far, _) = far.expect("it is stored");
+    memory.withhold(Withheld::Log(LogId(far.0)));
+    store
 }
 
 async fn is_failing(store: &Store, failing: bool) {
