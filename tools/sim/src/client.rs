@@ -176,22 +176,8 @@ impl Client {
         ));
         self.will = self.role.will.then(|| {
             let number = around.oracle.messages.len();
-            let message = Message {
-                publisher: WILLS + self.number,
-                topic: format!("w/{}", self.number),
-                qos: 1,
-                retain: false,
-                clears: false,
-                sent,
-                attempts: 1,
-                last_sent: sent,
-                acknowledged: None,
-                refused: false,
-                may_be_refused: false,
-                is_will: true,
-                cancelled: false,
-                expiry: None,
-            };
+            let topic = format!("w/{}", self.number);
+            let message = Message { is_will: true, ..Message::new(WILLS + self.number, topic, 1, sent) };
             around.oracle.messages.push(message);
             number
         });

@@ -52,6 +52,28 @@ pub(crate) struct Message {
     pub(crate) expiry: Option<(u32, u64)>,
 }
 
+impl Message {
+    /// A message that is sent at `sent`, and of which nothing else is known yet.
+    pub(crate) fn new(publisher: usize, topic: impl Into<String>, qos: u8, sent: u64) -> Message {
+        Message {
+            publisher,
+            topic: topic.into(),
+            qos,
+            retain: false,
+            clears: false,
+            sent,
+            attempts: 1,
+            last_sent: sent,
+            acknowledged: None,
+            refused: false,
+            may_be_refused: false,
+            is_will: false,
+            cancelled: false,
+            expiry: None,
+        }
+    }
+}
+
 /// A session, from the CONNACK that began it to the one that began another.
 #[derive(Debug, Default)]
 pub(crate) struct Session {

@@ -43,20 +43,25 @@ fn a_will_for_a_log_that_is_withheld_waits_and_others_are_published() {
     assert_eq!(stepped.store.statistics().damaged_ranges, 0);
 }
 
+/// The store, opened two minutes after a crash while the client's log is withheld, and when that is.
+fn crash_and_open_late(stepped: Stepped, client: &Client) -> (Stepped, u64) {
+    let Stepped { memory, store, stepper } = stepped;
+    memory.crash(Survivors::First(0));
+    drop((store, stepper));
+    memory.withhold(own_log(client));
+    let now_millis = NOW + 120_000;
+    let (store, stepper, _) =
+        Store::open_stepped(options(&memory), now_millis).expect("it opens all the same");
+    (Stepped { memory, store, stepper }, now_millis)
+}
+
 #[test]
 fn a_store_opens_with_a_will_overdue_for_a_log_that_is_withheld() {
     let (mut stepped, a, _) = with_messages();
     let attach = Attach { will: Some(will("a", "overdue", 60)), ..attach("with a will") };
     let client = stepped.attached(attach).into();
     stepped.detach(&client, WillFate::Publish);
-    let Stepped { memory, store, stepper } = stepped;
-    memory.crash(Survivors::First(0));
-    drop((store, stepper));
-    memory.withhold(own_log(&a));
-    let now_millis = NOW + 120_000;
-    let (store, stepper, _) =
-        Store::open_stepped(options(&memory), now_millis).expect("it opens all the same");
-    let mut stepped = Stepped { memory, store, stepper };
+    let (mut stepped, now_millis) = crash_and_open_late(stepped, &a);
     assert_eq!(stepped.store.next_deadline(), Some(now_millis + 1000));
     stepped.memory.give_everything();
     let operations = vec![Operation::PublishDueWills { now_millis: now_millis + 1000 }];
@@ -118,14 +123,8 @@ fn more_wills_for_a_log_that_is_withheld_than_one_transaction_publishes_hold_up_
 #[test]
 fn a_store_opens_with_more_wills_overdue_than_one_transaction_publishes() {
     let (stepped, a) = with_many_wills();
-    let Stepped { memory, store, stepper } = stepped;
-    memory.crash(Survivors::First(0));
-    drop((store, stepper));
-    memory.withhold(own_log(&a));
-    let now_millis = NOW + 120_000;
-    let (store, stepper, _) =
-        Store::open_stepped(options(&memory), now_millis).expect("it opens all the same");
-    publish_many_wills(Stepped { memory, store, stepper }, now_millis + 1000);
+    let (stepped, now_millis) = crash_and_open_late(stepped, &a);
+    publish_many_wills(stepped, now_millis + 1000);
 }
 
 #[test]

@@ -40,22 +40,8 @@ impl Client {
             self.number
         ));
         let expiry = expiry.map(|seconds| (seconds, around.trace.millis()));
-        around.oracle.messages.push(Message {
-            publisher: self.number,
-            topic: topic.to_owned(),
-            qos,
-            retain,
-            clears,
-            sent,
-            attempts: 1,
-            last_sent: sent,
-            acknowledged: None,
-            refused: false,
-            may_be_refused: false,
-            is_will: false,
-            cancelled: false,
-            expiry,
-        });
+        let message = Message::new(self.number, topic, qos, sent);
+        around.oracle.messages.push(Message { retain, clears, expiry, ..message });
         if qos > 0 {
             self.outgoing.push(Outgoing { packet_id, message: number, released: false });
         }

@@ -217,22 +217,7 @@ mod tests {
     }
 
     fn message(sent: u64) -> Message {
-        Message {
-            publisher: PUBLISHER,
-            topic: "t".into(),
-            qos: 2,
-            retain: false,
-            clears: false,
-            sent,
-            attempts: 1,
-            last_sent: sent,
-            acknowledged: None,
-            refused: false,
-            may_be_refused: false,
-            is_will: false,
-            cancelled: false,
-            expiry: None,
-        }
+        Message::new(PUBLISHER, "t", 2, sent)
     }
 
     /// Found as seed 47404: refused on a full disk, the PUBREC lost with its connection, sent again behind what was taken meanwhile.
