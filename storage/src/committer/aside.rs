@@ -173,8 +173,9 @@ impl Aside {
     /// What follows: when it is tried again, and what is said of it.
     fn go_on(&mut self, shared: &Shared, was_tried: bool, began: Instant) {
         if self.work.is_empty() {
-            let waited = std::mem::take(self).next.is_some();
-            if waited {
+            let Aside { withheld, next, .. } = std::mem::take(self);
+            self.withheld = withheld.forgotten();
+            if next.is_some() {
                 shared.board.set_withheld(None);
                 shared.board.set_crowded(false);
                 tracing::warn!("nothing waits any more for what the disk did not give");

@@ -93,6 +93,11 @@ impl Withheld {
             }
         }
     }
+
+    /// Nothing, but the next who asks goes on where the last has stopped.
+    pub(super) fn forgotten(self) -> Withheld {
+        Withheld { last: self.last, ..Withheld::default() }
+    }
 }
 
 /// In their order, from the one behind `last` on, and around to it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use barnacle_storage::*;
 
-use super::{committed, options, own_log, publish_from, waits};
+use super::{committed, options, own_log, publish_from, waits, will, wills, with_messages};
 use crate::stepped::Stepped;
 use crate::support::*;
 
@@ -56,4 +56,25 @@ fn an_attempt_is_over_when_it_has_taken_a_second_and_the_next_goes_on_behind() {
     stepped.memory.give_everything();
     stepped.stepper.commit();
     late[..3].iter().for_each(|late| drop(committed(late)));
+}
+
+/// Regression: whenever nothing else waited, it was forgotten how far the last attempt had come, and a will behind a slow sector was
+/// never asked for.
+#[test]
+fn a_will_is_asked_for_though_another_ones_sector_takes_the_whole_attempt() {
+    let (mut stepped, a, _) = with_messages();
+    for name in ["a", "b"] {
+        let mortal = Attach {
+            will: Some(will(name, &format!("will for {name}"), HOUR / 2)),
+            ..attach(&format!("mortal {name}"))
+        };
+        let mortal = stepped.attached(mortal).into();
+        stepped.detach(&mortal, WillFate::Publish);
+    }
+    let mut stepped = crash_and_open(stepped);
+    stepped.memory.withhold(own_log(&a));
+    let mut publish =
+        |now_millis| wills(&stepped.commit(None, vec![Operation::PublishDueWills { now_millis }]));
+    assert_eq!(publish(NOW + 1_900_000), Vec::<String>::new());
+    assert_eq!(publish(NOW + 3_000_000), ["will for b"]);
 }
